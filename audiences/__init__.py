@@ -1,0 +1,1 @@
+"""What people did and who belongs to what: rules, builds, lookalikes and seat files."""

@@ -1,0 +1,38 @@
+-- One row per message: what a visitor or customer did. Product lines are arrays in the row, so that one row is one
+-- message and exactly-once needs one ledger. Promoted columns are filled by one parse of `properties`.
+create table events (
+  chunk UInt64,
+  row UInt32,
+  received_at DateTime64(3, 'UTC'),
+  at DateTime64(3, 'UTC'),
+  day Date,
+  event LowCardinality(String),
+  site LowCardinality(String),
+  visitor UInt32,
+  customer UInt32,
+  message_hash UInt64,
+  flags UInt8,
+  properties String codec(ZSTD(1)),
+  promoted Tuple(
+    url String, currency String, total Float64, revenue Float64,
+    products Array(Tuple(product_id String, sku String, name String, category String, brand String,
+                         variant String, price Float64, quantity Float64))
+  ) ephemeral JSONExtract(properties, 'Tuple(
+    url String, currency String, total Float64, revenue Float64,
+    products Array(Tuple(product_id String, sku String, name String, category String, brand String,
+                         variant String, price Float64, quantity Float64)))'),
+  url String default tupleElement(promoted, 'url'),
+  currency LowCardinality(String) default tupleElement(promoted, 'currency'),
+  total Float64 default tupleElement(promoted, 'total'),
+  revenue Float64 default tupleElement(promoted, 'revenue'),
+  `products.product_id` Array(String) default tupleElement(tupleElement(promoted, 'products'), 'product_id'),
+  `products.sku` Array(String) default tupleElement(tupleElement(promoted, 'products'), 'sku'),
+  `products.name` Array(LowCardinality(String)) default tupleElement(tupleElement(promoted, 'products'), 'name'),
+  `products.category` Array(LowCardinality(String)) default tupleElement(tupleElement(promoted, 'products'), 'category'),
+  `products.brand` Array(LowCardinality(String)) default tupleElement(tupleElement(promoted, 'products'), 'brand'),
+  `products.variant` Array(LowCardinality(String)) default tupleElement(tupleElement(promoted, 'products'), 'variant'),
+  `products.price` Array(Float64) default tupleElement(tupleElement(promoted, 'products'), 'price'),
+  `products.quantity` Array(Float64) default tupleElement(tupleElement(promoted, 'products'), 'quantity'),
+  index chunk_range chunk type minmax granularity 1
+) engine = MergeTree partition by toYYYYMM(received_at)
+order by (event, day, visitor, customer)

@@ -1,0 +1,1 @@
+"""Who is who: ids, partners, consent, and the links from browsers to customers."""

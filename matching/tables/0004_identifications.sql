@@ -1,0 +1,15 @@
+-- One row per observed fact "this visitor is this customer"; method 'page' (customer 0) confirms a click.
+create table identifications (
+  chunk UInt64,
+  row UInt32,
+  received_at DateTime64(3, 'UTC'),
+  at DateTime64(3, 'UTC'),
+  visitor UInt32,
+  customer UInt32,
+  method LowCardinality(String),
+  claimed UInt8,
+  site LowCardinality(String),
+  index chunk_range chunk type minmax granularity 1
+) engine = MergeTree partition by toYYYYMM(received_at)
+order by (visitor, at, chunk, row)
+settings index_granularity = 256, min_compress_block_size = 2048, max_compress_block_size = 8192

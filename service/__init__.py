@@ -1,0 +1,1 @@
+"""The only place that wires things, reads settings, opens ClickHouse or speaks HTTP."""
