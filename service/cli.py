@@ -1,1 +1,78 @@
-def main(): print('x')
+"""The command `jumelle`: every command by name.
+
+Local commands work on the data directory, the others are clients of the API. What a command does
+stands in the `cli_*` file of its subject.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from service.cli_audiences import audience, lookalike
+from service.cli_customers import identity, import_, privacy
+from service.cli_exports import export, partner, seat
+from service.cli_operation import backup, bad, jobs, key
+from service.cli_session import CommandError, json_option
+from service.local_commands import local_commands
+
+API_COMMANDS: tuple[click.Command, ...] = (
+    key,
+    import_,
+    audience,
+    lookalike,
+    seat,
+    export,
+    partner,
+    identity,
+    privacy,
+    bad,
+    jobs,
+    backup,
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("jumelle"), prog_name="jumelle")
+def cli() -> None:
+    """Jumelle: who is who, which audiences they belong to, and files for those who advertise.
+
+    Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found,
+    4 partly done. Commands that speak to the API take JUMELLE_URL and JUMELLE_API_KEY, else
+    JUMELLE_ADMIN_KEY.
+    """
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Stop when the summary is printed.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="JUMELLE_DATA",
+    default=Path("jumelle-data"),
+    show_default=True,
+    help="The data directory.",
+)
+@click.option("--port", type=click.IntRange(1, 65534), default=8000, show_default=True)
+@click.option("--households", type=click.IntRange(1), help="Play only so many; default: all.")
+@json_option
+def demo(once: bool, data: Path, port: int, households: int | None, as_json: bool) -> None:
+    """Play a year of real purchases through the whole service and leave it open."""
+    try:
+        # Why here: the purchases and pandas come with an extra that servers do without.
+        from service.demo.play import play  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"the demo's purchases are not installed ({error.name} is missing); "
+            "install them with `pip install 'jumelle[demo]'`"
+        ) from error
+    play(data=data, port=port, households=households, once=once, as_json=as_json)
+
+
+def main() -> None:
+    """Run `jumelle`."""
+    cli(prog_name="jumelle")
+
+
+for command in (demo, *API_COMMANDS, *local_commands()):
+    cli.add_command(command)

@@ -1,0 +1,69 @@
+"""Calendar days of one time zone: which day a moment belongs to, and when a day begins.
+
+Moments are milliseconds since the epoch, days are numbers since 1970-01-01. Nothing here knows the
+clock.
+"""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+EPOCH = date(1970, 1, 1)
+DAY_MS = 86_400_000
+
+
+class CalendarDays:
+    """The days of a time zone, with the moments at which they begin."""
+
+    def __init__(self, zone: str) -> None:
+        self.zone = zone
+        self._zone_info = ZoneInfo(zone)
+        self._known = Starts(first=0, at_ms=np.zeros(0, dtype=np.int64))
+
+    def day(self, at_ms: int) -> int:
+        """Give the day of one moment."""
+        return int(self.days(np.array([at_ms], dtype=np.int64))[0])
+
+    def days(self, at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give the day of every moment."""
+        if at_ms.size == 0:
+            return np.zeros(0, dtype=np.int64)
+        starts = self._cover(int(at_ms.min()) // DAY_MS - 2, int(at_ms.max()) // DAY_MS + 2)
+        return starts.first - 1 + np.searchsorted(starts.at_ms, at_ms, side="right")
+
+    def start_ms(self, day: int) -> int:
+        """Give the first moment of a day."""
+        midnight = datetime.combine(date_of(day), time(), self._zone_info)
+        return int(midnight.timestamp() * 1000)
+
+    def _cover(self, first: int, last: int) -> "Starts":
+        """Know where the days from `first` to `last` begin."""
+        known = self._known
+        known_last = known.first + known.at_ms.size - 1
+        if known.first <= first and last <= known_last:
+            return known
+        if known.at_ms.size:
+            first, last = min(first, known.first), max(last, known_last)
+        at_ms = [self.start_ms(day) for day in range(first, last + 1)]
+        self._known = Starts(first=first, at_ms=np.array(at_ms, dtype=np.int64))
+        return self._known
+
+
+class Starts(msgspec.Struct, frozen=True, kw_only=True):
+    """The first moments of consecutive days, swapped as one because threads share them."""
+
+    first: int
+    at_ms: NDArray[np.int64]
+
+
+def date_of(day: int) -> date:
+    """Give the date of a day number."""
+    return EPOCH + timedelta(days=day)
+
+
+def day_of(on: date) -> int:
+    """Give the number of a date."""
+    return (on - EPOCH).days

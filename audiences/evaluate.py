@@ -1,0 +1,57 @@
+"""Evaluates a rule as set algebra over roaring bitmaps, within a base.
+
+In go a rule, the base and a function that gives each criterion's people; out comes the set of
+people. It asks for no data and changes none of the sets it is given.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from pyroaring import BitMap
+
+from audiences.rule import All, AnyOf, AtLeast, Criterion, Not, Rule
+
+Leaf: TypeAlias = Callable[[Criterion], BitMap]
+
+
+def evaluate(rule: Rule, *, base: BitMap, leaf: Leaf) -> BitMap:
+    """Give everyone of the base whom the rule holds for."""
+    match rule:
+        case All():
+            return _all(rule.of, base=base, leaf=leaf)
+        case AnyOf():
+            return BitMap.union(*(evaluate(each, base=base, leaf=leaf) for each in rule.of))
+        case Not():
+            return base - evaluate(rule.rule, base=base, leaf=leaf)
+        case AtLeast():
+            sets = [evaluate(each, base=base, leaf=leaf) for each in rule.of]
+            return at_least(rule.k, sets)
+        case _:
+            return leaf(rule) & base
+
+
+def at_least(k: int, sets: Sequence[BitMap]) -> BitMap:
+    """Give the members of at least k of the sets (k from 1 on)."""
+    if k > len(sets):
+        return BitMap()
+    # reached[j] holds the members of more than j of the sets seen so far; from the top down, so
+    # that one set lifts a member by one step only.
+    reached = [BitMap() for _ in range(k)]
+    for members in sets:
+        for j in range(k - 1, 0, -1):
+            reached[j] |= reached[j - 1] & members
+        reached[0] |= members
+    return reached[-1]
+
+
+def _all(rules: Sequence[Rule], *, base: BitMap, leaf: Leaf) -> BitMap:
+    """Intersect the small sets first, and take the negated ones away last."""
+    wanted = [each for each in rules if not isinstance(each, Not)]
+    unwanted = [each.rule for each in rules if isinstance(each, Not)]
+    sets = sorted((evaluate(each, base=base, leaf=leaf) for each in wanted), key=len)
+    members = sets[0] & sets[1] if len(sets) > 1 else (sets[0] if sets else base).copy()
+    for each in sets[2:]:
+        members &= each
+    for rule in unwanted:
+        members -= evaluate(rule, base=base, leaf=leaf)
+    return members

@@ -1,0 +1,104 @@
+"""Which events a criterion looks at, as parameters of one of the three row queries.
+
+In goes a selection of events with conditions, out come the query's name and its parameters. Nothing
+here runs it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from audiences.calendar_days import date_of
+from audiences.conditions import Condition, Op, numbers_of, texts_of
+
+ORDER_COMPLETED: Final = "Order Completed"
+ORDER_REFUNDED: Final = "Order Refunded"
+LINE_PREFIX: Final = "products."
+DAY_LAST: Final = 65_535
+"""The last day that a Date column can hold."""
+
+_TEXTS_OF_LINES = ("product_id", "sku", "name", "category", "brand", "variant")
+PROMOTED_TEXTS: Final = frozenset({"url", *(LINE_PREFIX + each for each in _TEXTS_OF_LINES)})
+PROMOTED_NUMBERS: Final = frozenset({"total", "revenue", "products.price", "products.quantity"})
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Events of a name (and their refunds) on these days; `field` is the amount to be read."""
+
+    event: str
+    last_day: int
+    first_day: int = 0
+    site: str | None = None
+    where: Sequence[Condition] = ()
+    field: str = ""
+
+    @property
+    def refund(self) -> str:
+        """Give the name of the events that count against a sum of these; empty where none do."""
+        return ORDER_REFUNDED if self.field and self.event == ORDER_COMPLETED else ""
+
+
+def rows_query(selection: Selection) -> str:
+    """Choose the cheapest query that answers the selection exactly."""
+    if not selection.where and selection.field in {"", "total", "revenue"}:
+        return "event_rows"
+    promoted = all(_is_promoted(each) for each in selection.where)
+    if promoted and selection.field in PROMOTED_NUMBERS | {""}:
+        return "event_rows_promoted"
+    return "event_rows_where"
+
+
+def owners_parameters(selection: Selection) -> dict[str, Any]:
+    """Give what `event_owners` asks for."""
+    return {
+        "events": [selection.event, *filter(None, [selection.refund])],
+        "first": date_of(max(0, selection.first_day)),
+        "last": date_of(min(DAY_LAST, max(0, selection.last_day))),
+        "site": selection.site or "",
+    }
+
+
+def rows_parameters(selection: Selection, currencies: Mapping[str, str]) -> dict[str, Any]:
+    """Give what the row queries ask for; `currencies` are those of the sites."""
+    prefix = len(LINE_PREFIX)
+    lines = [each for each in selection.where if each.field.startswith(LINE_PREFIX)]
+    others = [each for each in selection.where if not each.field.startswith(LINE_PREFIX)]
+    return {
+        **owners_parameters(selection),
+        **currency_parameters(currencies),
+        "field": selection.field,
+        "refund": selection.refund,
+        **_tests("", [each.field for each in others], others),
+        **_tests("line_", [each.field[prefix:] for each in lines], lines),
+    }
+
+
+def currency_parameters(currencies: Mapping[str, str]) -> dict[str, Any]:
+    """Give the sites that have a currency, and which."""
+    known = {site: currency.upper() for site, currency in currencies.items() if currency}
+    return {"sites": list(known), "currencies": list(known.values())}
+
+
+def _tests(prefix: str, fields: list[str], where: Sequence[Condition]) -> dict[str, Any]:
+    return {
+        f"{prefix}fields": fields,
+        f"{prefix}ops": [each.op.value for each in where],
+        f"{prefix}texts": [texts_of(each.value) for each in where],
+        f"{prefix}numbers": [numbers_of(each.value) for each in where],
+    }
+
+
+def _is_promoted(condition: Condition) -> bool:
+    """Tell whether the promoted column answers as the property would, missing ones included."""
+    texts, numbers = texts_of(condition.value), numbers_of(condition.value)
+    if condition.op is Op.EXISTS or "" in texts:
+        return False
+    if condition.field in PROMOTED_TEXTS:
+        return True
+    if condition.field not in PROMOTED_NUMBERS or len(numbers) != len(texts):
+        return False
+    # A missing number reads as 0, so 0 itself must fail the test.
+    if condition.op in {Op.IS, Op.IN}:
+        return 0 not in numbers
+    return condition.op in {Op.AT_LEAST, Op.BETWEEN} and numbers[0] > 0

@@ -1,0 +1,115 @@
+"""The Trade Desk's data requests: each line of a file is the body of one request.
+
+Rows sorted by id go in, requests of at most `file.max_items` items and `request_bytes_max` bytes
+come out. A lifetime of 0 minutes takes an id out. Sending and signing is the delivery's work.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from audiences.exports.formats.parts import Parts
+from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow
+from audiences.exports.seat import Json, Seat
+
+REMOVED: Final = 0
+"""The TtlInMinutes that takes an id out of a segment."""
+
+
+def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
+    """Write the rows as requests, each as full as its limits allow."""
+    batch = _Batch(seat)
+    lines = adds = removes = ids = 0
+    for row in rows:
+        item = msgspec.json.encode(_item(row, seat))
+        if not batch.has_room(item):
+            lines += batch.send(out)
+        if not batch.has_room(item):
+            raise UnwritableRow(
+                f"seat {seat.key}: an id with {len(row.adds) + len(row.removes)} segments is "
+                "longer than `format.request_bytes_max` allows; raise it or use fewer segments"
+            )
+        batch.put(item, row)
+        adds, removes, ids = adds + len(row.adds), removes + len(row.removes), ids + 1
+    lines += batch.send(out)
+    return Counts(rows=lines, adds=adds, removes=removes, ids=ids)
+
+
+def read(files: Iterable[bytes], seat: Seat) -> list[IdRow]:
+    """Read the items of all requests back."""
+    requests = [msgspec.json.decode(line) for data in files for line in data.splitlines()]
+    return [_parse(item, seat) for request in requests for item in request["Items"]]
+
+
+def refused_id(text: str, seat: Seat) -> str:
+    """Say why an id cannot be written, or nothing."""
+    _options(seat)
+    if not text:
+        return "it is empty"
+    return "" if text.isprintable() else "it holds a control character"
+
+
+def refused_segment(segment: str, seat: Seat) -> str:
+    """Say why a segment cannot be written, or nothing."""
+    return refused_id(segment, seat)
+
+
+class _Batch:
+    """The items of the request that is being filled."""
+
+    def __init__(self, seat: Seat) -> None:
+        options = _options(seat)
+        said = msgspec.json.encode(options.request)[:-1]
+        self._start = said + (b"," if options.request else b"") + b'"Items":['
+        self._items_max = seat.file.max_items
+        self._bytes_max = options.request_bytes_max
+        self._clear()
+
+    def has_room(self, item: bytes) -> bool:
+        if self._items_max and len(self._items) >= self._items_max:
+            return False
+        return self._bytes + len(item) + len(b",") <= self._bytes_max
+
+    def put(self, item: bytes, row: IdRow) -> None:
+        self._items.append(item)
+        self._bytes += len(item) + len(b",")
+        self._adds += len(row.adds)
+        self._removes += len(row.removes)
+
+    def send(self, out: Parts) -> int:
+        if not self._items:
+            return 0
+        line = self._start + b",".join(self._items) + b"]}\n"
+        out.put(line, adds=self._adds, removes=self._removes, ids=len(self._items))
+        self._clear()
+        return 1
+
+    def _clear(self) -> None:
+        self._items: list[bytes] = []
+        self._bytes = len(self._start) + len(b"]}\n")
+        self._adds = self._removes = 0
+
+
+def _options(seat: Seat) -> Json:
+    if not isinstance(seat.format, Json):
+        raise UnwritableRow(f"seat {seat.key}: its format is not JSON")
+    return seat.format
+
+
+def _item(row: IdRow, seat: Seat) -> dict[str, Any]:
+    data = [{"Name": segment, "TtlInMinutes": minutes} for segment, minutes in row.adds]
+    data += [{"Name": segment, "TtlInMinutes": REMOVED} for segment in row.removes]
+    return {_options(seat).id_keys[row.id_space]: row.id, "Data": data}
+
+
+def _parse(item: dict[str, Any], seat: Seat) -> IdRow:
+    found = [(space, key) for space, key in _options(seat).id_keys.items() if key in item]
+    ((id_space, key),) = found
+    data = [(each["Name"], each["TtlInMinutes"]) for each in item["Data"]]
+    return IdRow(
+        id=item[key],
+        id_space=id_space,
+        adds=[(segment, minutes) for segment, minutes in data if minutes != REMOVED],
+        removes=[segment for segment, minutes in data if minutes == REMOVED],
+    )

@@ -1,0 +1,142 @@
+"""MinHash signatures of many people at once, the same bits as datasketch gives one by one.
+
+In come the tokens that exist and, for each person, the numbers of its tokens; out go signatures,
+one row per person. Nothing here knows who the people are, and no index is kept.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import mmh3
+import msgspec
+import numpy as np
+from datasketch import MinHash
+from numpy.typing import NDArray
+
+FOLD_BLOCK_PEOPLE = 4096
+"""So many rows of 128 uint32 stay in the processor's cache while they are folded."""
+
+LOW_BITS = 8
+"""Likeness compares the low byte of each value: 256 counters per column instead of a search."""
+
+
+class SignatureScheme(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be equal before two signatures may be compared; kept beside every signature."""
+
+    scheme: Literal["affine32", "affine64", "legacy"] = "affine32"
+    seed: int = 1
+    num_perm: int = 128
+
+    @property
+    def hash_name(self) -> str:
+        """Name the function that turns a token into a number."""
+        return "mmh3_64" if self.scheme == "affine64" else "mmh3_32"
+
+
+class Signatures(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One row of `values` per person; one without tokens has only the scheme's largest value."""
+
+    scheme: SignatureScheme
+    values: NDArray[Any]
+
+    def has_tokens(self) -> NDArray[np.bool_]:
+        """Tell the people that have at least one token."""
+        empty = np.iinfo(self.values.dtype).max
+        if self.scheme.scheme == "legacy":
+            empty = np.iinfo(np.uint32).max
+        return np.asarray((self.values != empty).any(axis=1))
+
+
+class TokenTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The signature of each token alone: every signature is a minimum over rows of this table."""
+
+    scheme: SignatureScheme
+    values: NDArray[Any]
+
+
+class SchemeMismatch(Exception):
+    """Signatures of two schemes were to be compared."""
+
+
+def token_table(tokens: Sequence[str], scheme: SignatureScheme | None = None) -> TokenTable:
+    """Sign each token alone, through datasketch's public interface."""
+    scheme = scheme or SignatureScheme()
+    signed = MinHash.bulk(
+        [[token.encode()] for token in tokens],
+        num_perm=scheme.num_perm,
+        seed=scheme.seed,
+        scheme=scheme.scheme,
+        hashfunc=hash_function(scheme),
+    )
+    empty = MinHash(num_perm=scheme.num_perm, seed=scheme.seed, scheme=scheme.scheme).hashvalues
+    # Why the last row: a table without tokens still tells what a person without tokens looks like.
+    values = np.stack([each.hashvalues for each in signed] + [empty])
+    return TokenTable(scheme=scheme, values=values)
+
+
+def hash_function(scheme: SignatureScheme) -> Callable[[bytes], int]:
+    """Give the function to pass to datasketch as `hashfunc`."""
+    if scheme.scheme == "affine64":
+        return lambda token: int(mmh3.hash64(token, signed=False)[0])
+    return lambda token: int(mmh3.hash(token, signed=False))
+
+
+def fold_signatures(
+    table: TokenTable, starts: NDArray[np.int64], tokens: NDArray[np.integer[Any]]
+) -> Signatures:
+    """Sign person i, whose tokens are `tokens[starts[i]:starts[i + 1]]` (rows of the table)."""
+    people = len(starts) - 1
+    values = np.empty((people, table.scheme.num_perm), dtype=table.values.dtype)
+    for first in range(0, people, FOLD_BLOCK_PEOPLE):
+        last = min(first + FOLD_BLOCK_PEOPLE, people)
+        values[first:last] = _fold_block(table.values, starts[first : last + 1], tokens)
+    return Signatures(scheme=table.scheme, values=values)
+
+
+def _fold_block(
+    table: NDArray[Any], starts: NDArray[np.int64], tokens: NDArray[np.integer[Any]]
+) -> NDArray[Any]:
+    """Take the minimum over everybody's j-th token for j = 0, 1, ...
+
+    People with most tokens stand first, so those that have a j-th one are always the first m rows.
+    """
+    counts = np.diff(starts)
+    order = np.argsort(-counts, kind="stable")
+    first = starts[:-1][order]
+    have = np.searchsorted(-counts[order], -np.arange(1, counts.max(initial=0) + 1), side="right")
+    folded = np.repeat(table[-1:], len(counts), axis=0)
+    for j, m in enumerate(have):
+        np.minimum(folded[:m], table[tokens[first[:m] + j]], out=folded[:m])
+    unsorted = np.empty_like(folded)
+    unsorted[order] = folded
+    return unsorted
+
+
+def mean_similarity(signatures: Signatures, seed: Signatures) -> NDArray[np.float64]:
+    """Estimate everybody's mean Jaccard likeness to the people of the seed, without any pair.
+
+    A column agrees with as many seed people as its value counts in the seed's histogram of that
+    column. A person without tokens is like nobody.
+    """
+    if signatures.scheme != seed.scheme:
+        raise SchemeMismatch(
+            f"Signatures of scheme {signatures.scheme} cannot be compared with {seed.scheme}: "
+            "sign both again with one scheme."
+        )
+    seed_bytes = _low_bits(seed.values[seed.has_tokens()])
+    if not len(seed_bytes):
+        return np.zeros(len(signatures.values))
+    bytes_ = _low_bits(signatures.values)
+    agreements = np.zeros(len(bytes_), dtype=np.int64)
+    for column in range(signatures.scheme.num_perm):
+        histogram = np.bincount(seed_bytes[:, column], minlength=1 << LOW_BITS)
+        agreements += histogram[bytes_[:, column]]
+    mean = agreements / (signatures.scheme.num_perm * len(seed_bytes))
+    chance = 1 / (1 << LOW_BITS)
+    likeness = (mean - chance) / (1 - chance)
+    return np.where(signatures.has_tokens(), likeness, 0.0)
+
+
+def _low_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
+    # Why Fortran order: one column is read at a time.
+    return np.asfortranarray((values & values.dtype.type((1 << LOW_BITS) - 1)).astype(np.uint8))

@@ -1,0 +1,76 @@
+"""Turns numpy arrays and masks of ordinals into roaring bitmaps, and back.
+
+In go arrays or masks, out come `BitMap`s. A numpy array given to `BitMap` directly takes a path ten
+times slower, so every fold goes through here.
+"""
+
+import struct
+from array import array
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+BLOCK = 1 << 16
+ARRAY_MEMBERS_MAX = 4096
+COOKIE_WITHOUT_RUNS = 12346
+
+
+def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
+    """Make the set of these ordinals, in any order and with repeats."""
+    return BitMap(array("I", np.ascontiguousarray(ordinals, dtype=np.uint32).tobytes()))
+
+
+def ordinals_of(bitmap: BitMap) -> NDArray[np.uint32]:
+    """List the members, ascending."""
+    return np.frombuffer(bitmap.to_array(), dtype=np.uint32)
+
+
+def bitmap_of_mask(mask: NDArray[np.bool_], *, first: int = 0) -> BitMap:
+    """Make the set of `first + i` for every i that is true; `first` is a multiple of 65,536."""
+    if first % BLOCK:
+        raise ValueError(f"A mask must begin at a multiple of {BLOCK}, not at {first}.")
+    blocks = _blocks(mask)
+    counts = np.bitwise_count(blocks).sum(axis=1, dtype=np.uint32)
+    used = np.flatnonzero(counts)
+    contents = [_container(blocks[block], int(counts[block])) for block in used.tolist()]
+    keys = (used + first // BLOCK).astype("<u2")
+    return BitMap.deserialize(_portable(keys, counts[used], contents))
+
+
+def mask_of(bitmap: BitMap, *, first: int, size: int) -> NDArray[np.bool_]:
+    """Spread the members from `first` on over a mask of `size`; others are left out."""
+    mask = np.zeros(size, dtype=np.bool_)
+    members = ordinals_of(bitmap)
+    low, high = np.searchsorted(members, [first, first + size])
+    mask[members[low:high] - np.uint32(first)] = True
+    return mask
+
+
+def _blocks(mask: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Pack the mask into rows of 65,536 bits."""
+    packed = np.packbits(mask, bitorder="little")
+    count = -(-mask.size // BLOCK)
+    padded = np.zeros(count * BLOCK // 8, dtype=np.uint8)
+    padded[: packed.size] = packed
+    return padded.view("<u8").reshape(count, BLOCK // 64)
+
+
+def _container(block: NDArray[np.uint64], members: int) -> bytes:
+    """Write one block as roaring does: a sorted list when it is sparse, else its bits."""
+    if members > ARRAY_MEMBERS_MAX:
+        return block.tobytes()
+    bits = np.unpackbits(block.view(np.uint8), bitorder="little")
+    return np.flatnonzero(bits).astype("<u2").tobytes()
+
+
+def _portable(keys: NDArray[Any], counts: NDArray[np.uint32], contents: list[bytes]) -> bytes:
+    """Put the containers behind the portable header: cookie, keys with counts, offsets."""
+    size = len(contents)
+    header = struct.pack("<II", COOKIE_WITHOUT_RUNS, size)
+    described = np.column_stack([keys, (counts - 1).astype("<u2")]).astype("<u2").tobytes()
+    begin = len(header) + len(described) + 4 * size
+    lengths = np.array([0, *map(len, contents)], dtype=np.int64)
+    offsets = (begin + np.cumsum(lengths)[:-1]).astype("<u4").tobytes()
+    return b"".join((header, described, offsets, *contents))

@@ -1,0 +1,59 @@
+"""Reads numbers of any width from the base64url text of a consent string, left to right.
+
+A read past the end is an error, never zeros or ones: a string that was cut must not decode.
+Work is bounded by the text's length.
+"""
+
+import base64
+import re
+from typing import Final
+
+import msgspec
+
+TEXT_CHARS_MAX: Final = 8192
+"""Longer consent strings are refused before anything looks at them."""
+
+_ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]+")
+_PAD_BITS_MAX: Final = 23
+"""Encoders fill up to whole bytes and whole characters, so to 24 bits at most."""
+
+
+class UnreadableError(ValueError):
+    """A consent string breaks its format; the decoders turn this into `Unreadable`."""
+
+
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decoder gives for a text that it cannot read: never a permission."""
+
+    why: str
+
+
+class Bits:
+    """The bits of one text, read from left to right."""
+
+    __slots__ = ("_bytes", "_end", "_position")
+
+    def __init__(self, text: str) -> None:
+        if len(text) > TEXT_CHARS_MAX or not _ALPHABET.fullmatch(text):
+            raise UnreadableError("not base64url text of an accepted length")
+        # Why: these formats pack 6 bits a character, so any number of characters is right.
+        self._bytes = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
+        self._end = 6 * len(text)
+        self._position = 0
+
+    def read(self, width: int) -> int:
+        """Read the next `width` bits as an unsigned number."""
+        start = self._position
+        stop = start + width
+        if stop > self._end:
+            raise UnreadableError(f"ends {stop - self._end} bits too early")
+        self._position = stop
+        last = (stop + 7) >> 3
+        word = int.from_bytes(self._bytes[start >> 3 : last], "big")
+        return (word >> ((last << 3) - stop)) & ((1 << width) - 1)
+
+    def finish(self) -> None:
+        """Refuse more after the last field than an encoder's padding, whose value is ignored."""
+        surplus = self._end - self._position
+        if surplus > _PAD_BITS_MAX:
+            raise UnreadableError(f"has {surplus} bits after the last field")

@@ -1,0 +1,287 @@
+"""Decides whether one visitor's consent signals allow one use; every denial wins.
+
+Signals as they came go in, a `Decision` with its signal and reason goes out. A signal that is
+present but unreadable denies every use. Erasure and suppression are not known here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum, auto
+from types import MappingProxyType
+from typing import Final, Literal
+
+import msgspec
+
+from matching.consent.bits import Unreadable
+from matching.consent.gpp import TCF_EU, US_PRIVACY, Gpp, decode_gpp
+from matching.consent.signals import Signals, Use, decode_signals, encode_signals
+from matching.consent.tcf import TcString, decode_tcf
+from matching.consent.tcf_permission import allows_us, allows_vendor, is_current, is_valid
+from matching.consent.us_privacy import SaleChoice, read_us_privacy
+from matching.consent.us_sections import US_SECTIONS, decode_us_section
+from matching.consent.vendor_list import VendorList
+
+__all__ = [
+    "NO_VENDOR_LISTS",
+    "Decision",
+    "PartnerConsent",
+    "Reason",
+    "Signal",
+    "Signals",
+    "Use",
+    "decide",
+    "decode_signals",
+    "encode_signals",
+]
+
+
+class Signal(StrEnum):
+    """Which signal decided."""
+
+    OPT_OUT = auto()
+    GPC = auto()
+    GPP = auto()
+    US_PRIVACY = auto()
+    TCF = auto()
+    EXPLICIT = auto()
+    SITE_DEFAULT = auto()
+
+
+class Reason(StrEnum):
+    """Why a use is allowed or denied."""
+
+    ALLOWED = auto()
+    OPTED_OUT = auto()
+    GPC = auto()
+    GPP_UNREADABLE = auto()
+    GPP_SECTION_UNKNOWN = auto()
+    """A section applies that is missing or that nobody here can read."""
+    GPP_OPT_OUT = auto()
+    GPP_CHILD = auto()
+    USP_UNREADABLE = auto()
+    USP_OPT_OUT = auto()
+    TCF_MISSING = auto()
+    TCF_UNREADABLE = auto()
+    TCF_INVALID = auto()
+    TCF_EXPIRED = auto()
+    TCF_PURPOSE = auto()
+    TCF_VENDOR = auto()
+    NO_GVL_ID = auto()
+    NO_VENDOR_LIST = auto()
+    EXPLICIT_DENIAL = auto()
+    DEFAULT_DENY = auto()
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer, the signal that gave it and why."""
+
+    allowed: bool
+    signal: Signal
+    reason: Reason
+
+
+class PartnerConsent(msgspec.Struct, frozen=True, kw_only=True):
+    """A partner's number in the vendor list, and purposes it needs beyond those of the use."""
+
+    gvl_id: int | None
+    purposes: tuple[int, ...] = ()
+
+
+NO_VENDOR_LISTS: Final[Mapping[int, VendorList]] = MappingProxyType({})
+
+_OUR_PURPOSES: Final[Mapping[Use, tuple[int, ...]]] = {
+    Use.STORE: (1,),
+    Use.AUDIENCES: (3, 9),
+    Use.SYNC: (1,),
+    Use.EXPORT: (3, 4),
+    Use.PERSONALISE: (4,),
+}
+_VENDOR_PURPOSES: Final[Mapping[Use, tuple[int, ...]]] = {Use.SYNC: (1,), Use.EXPORT: (4,)}
+_SALES: Final = frozenset({Use.SYNC, Use.EXPORT})
+"""What laws of the United States call sale or sharing."""
+_EXPLICIT_KEYS: Final[Mapping[Use, tuple[str, ...]]] = {
+    Use.STORE: ("store",),
+    Use.AUDIENCES: ("audiences",),
+    Use.SYNC: ("sync",),
+    Use.EXPORT: ("audiences", "sync"),
+    Use.PERSONALISE: ("personalise",),
+}
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    signals: Signals
+    use: Use
+    partner: PartnerConsent | None
+    vendor_lists: Mapping[int, VendorList]
+    as_of_ms: int | None
+
+
+def decide(
+    signals: Signals,
+    use: Use,
+    *,
+    default: Literal["allow", "deny"],
+    partner: PartnerConsent | None = None,
+    vendor_lists: Mapping[int, VendorList] = NO_VENDOR_LISTS,
+    as_of_ms: int | None = None,
+) -> Decision:
+    """Take the first denial in the order of `_JUDGES`, else the first permission, else the default.
+
+    Without `as_of_ms` the age of a TCF string is not judged.
+    """
+    asked = _Asked(
+        signals=signals, use=use, partner=partner, vendor_lists=vendor_lists, as_of_ms=as_of_ms
+    )
+    permitted_by: Signal | None = None
+    for signal, judge in _JUDGES:
+        reason = judge(asked)
+        if reason is Reason.ALLOWED:
+            permitted_by = permitted_by or signal
+        elif reason is not None:
+            return Decision(allowed=False, signal=signal, reason=reason)
+    if permitted_by is not None:
+        return Decision(allowed=True, signal=permitted_by, reason=Reason.ALLOWED)
+    allowed = default == "allow"
+    return Decision(
+        allowed=allowed,
+        signal=Signal.SITE_DEFAULT,
+        reason=Reason.ALLOWED if allowed else Reason.DEFAULT_DENY,
+    )
+
+
+def _judge_opt_out(asked: _Asked) -> Reason | None:
+    return Reason.OPTED_OUT if asked.signals.opted_out else None
+
+
+def _judge_gpc(asked: _Asked) -> Reason | None:
+    return Reason.GPC if asked.signals.gpc and asked.use in _SALES else None
+
+
+def _judge_gpp(asked: _Asked) -> Reason | None:
+    """Judge all sections but the TCF's; only one that the page named as applying may permit."""
+    signals = asked.signals
+    gpp = _sections(signals)
+    if isinstance(gpp, Unreadable):
+        return Reason.GPP_UNREADABLE
+    reasons = [
+        _judge_section(section, gpp, asked)
+        for section in _applying(signals, gpp)
+        if section != TCF_EU
+    ]
+    denials = [reason for reason in reasons if reason not in {None, Reason.ALLOWED}]
+    if denials:
+        return denials[0]
+    return Reason.ALLOWED if Reason.ALLOWED in reasons and signals.gpp_sid else None
+
+
+def _sections(signals: Signals) -> Gpp | Unreadable:
+    return decode_gpp(signals.gpp) if signals.gpp else Gpp(sections={})
+
+
+def _applying(signals: Signals, gpp: Gpp) -> tuple[int, ...]:
+    """List the sections that apply: those named, or all when none is; -1 says that none does."""
+    named = tuple(section for section in signals.gpp_sid if section != 0)
+    return tuple(section for section in named if section > 0) if named else tuple(gpp.sections)
+
+
+def _judge_section(section: int, gpp: Gpp, asked: _Asked) -> Reason | None:
+    text = gpp.sections.get(section)
+    if section == US_PRIVACY and (text is not None or asked.signals.us_privacy):
+        return None if text is None else _judge_gpp_us_privacy(text, asked.use)
+    if text is None or section not in US_SECTIONS:
+        return Reason.GPP_SECTION_UNKNOWN
+    us = decode_us_section(section, text)
+    if isinstance(us, Unreadable):
+        return Reason.GPP_UNREADABLE
+    if us.child_without_consent and asked.use is not Use.STORE:
+        return Reason.GPP_CHILD
+    if us.gpc and asked.use in _SALES:
+        return Reason.GPC
+    if us.opted_out and asked.use in _SALES:
+        return Reason.GPP_OPT_OUT
+    return Reason.ALLOWED if us.may_sell else None
+
+
+def _judge_gpp_us_privacy(text: str, use: Use) -> Reason | None:
+    choice = read_us_privacy(text)
+    if choice is SaleChoice.UNREADABLE:
+        return Reason.GPP_UNREADABLE
+    return Reason.GPP_OPT_OUT if choice is SaleChoice.OPTED_OUT and use in _SALES else None
+
+
+def _judge_us_privacy(asked: _Asked) -> Reason | None:
+    if not asked.signals.us_privacy:
+        return None
+    choice = read_us_privacy(asked.signals.us_privacy)
+    if choice is SaleChoice.UNREADABLE:
+        return Reason.USP_UNREADABLE
+    return Reason.USP_OPT_OUT if choice is SaleChoice.OPTED_OUT and asked.use in _SALES else None
+
+
+def _judge_tcf(asked: _Asked) -> Reason | None:
+    """Judge every TCF string that applies; two that disagree deny."""
+    signals = asked.signals
+    applies = signals.gdpr is True or TCF_EU in signals.gpp_sid
+    if signals.gdpr is False and not applies:
+        return None
+    reasons = [_judge_tc_string(text, asked) for text in _tcf_texts(signals)]
+    if not reasons:
+        return Reason.TCF_MISSING if applies else None
+    return next((reason for reason in reasons if reason is not Reason.ALLOWED), Reason.ALLOWED)
+
+
+def _tcf_texts(signals: Signals) -> Iterator[str]:
+    if signals.tcf:
+        yield signals.tcf
+    gpp = _sections(signals)
+    if isinstance(gpp, Gpp) and TCF_EU in gpp.sections:
+        named = [section for section in signals.gpp_sid if section != 0]
+        if not named or TCF_EU in named or signals.gdpr is True:
+            yield gpp.sections[TCF_EU]
+
+
+def _judge_tc_string(text: str, asked: _Asked) -> Reason:
+    tc = decode_tcf(text)
+    if isinstance(tc, Unreadable):
+        return Reason.TCF_UNREADABLE
+    if not is_valid(tc):
+        return Reason.TCF_INVALID
+    if asked.as_of_ms is not None and not is_current(tc, asked.as_of_ms):
+        return Reason.TCF_EXPIRED
+    if not all(allows_us(tc, purpose) for purpose in _OUR_PURPOSES[asked.use]):
+        return Reason.TCF_PURPOSE
+    if asked.partner is None or asked.use not in _VENDOR_PURPOSES:
+        return Reason.ALLOWED
+    return _judge_vendor(tc, asked.partner, asked)
+
+
+def _judge_vendor(tc: TcString, partner: PartnerConsent, asked: _Asked) -> Reason:
+    if partner.gvl_id is None:
+        return Reason.NO_GVL_ID
+    vendors = asked.vendor_lists.get(tc.vendor_list_version)
+    if vendors is None:
+        return Reason.NO_VENDOR_LIST
+    vendor = vendors.vendors.get(partner.gvl_id)
+    purposes = {*_VENDOR_PURPOSES[asked.use], *partner.purposes}
+    if vendor is None or not all(
+        allows_vendor(tc, partner.gvl_id, vendor, purpose) for purpose in purposes
+    ):
+        return Reason.TCF_VENDOR
+    return Reason.ALLOWED
+
+
+def _judge_explicit(asked: _Asked) -> Reason | None:
+    explicit = asked.signals.explicit or {}
+    answers = [explicit.get(key) for key in _EXPLICIT_KEYS[asked.use]]
+    if False in answers:
+        return Reason.EXPLICIT_DENIAL
+    return Reason.ALLOWED if all(answers) else None
+
+
+_JUDGES: Final[tuple[tuple[Signal, Callable[[_Asked], Reason | None]], ...]] = (
+    (Signal.OPT_OUT, _judge_opt_out),
+    (Signal.GPC, _judge_gpc),
+    (Signal.GPP, _judge_gpp),
+    (Signal.US_PRIVACY, _judge_us_privacy),
+    (Signal.TCF, _judge_tcf),
+    (Signal.EXPLICIT, _judge_explicit),
+)

@@ -1,0 +1,60 @@
+"""The consent signals of one message, what they are asked about, and their canonical text.
+
+Signals are kept as they came, so that every decision can be made again from the stored text.
+"""
+
+from enum import StrEnum, auto
+from typing import Final
+
+import msgspec
+
+
+class Use(StrEnum):
+    """What we want to do: set our cookie, record for audiences, sync, send out, personalise."""
+
+    STORE = auto()
+    AUDIENCES = auto()
+    SYNC = auto()
+    EXPORT = auto()
+    PERSONALISE = auto()
+
+
+class Signals(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """The consent signals of one message, as they came; `explicit` is the tag's `consent()`."""
+
+    tcf: str = ""
+    gdpr: bool | None = None
+    gpp: str = ""
+    gpp_sid: tuple[int, ...] = ()
+    us_privacy: str = ""
+    gpc: bool = False
+    explicit: dict[str, bool] | None = None
+    opted_out: bool = False
+
+
+class SignalsError(ValueError):
+    """A stored text of signals cannot be read; whoever meets it must deny."""
+
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_DECODER: Final = msgspec.json.Decoder(Signals)
+
+
+def encode_signals(signals: Signals) -> str:
+    """Write signals as canonical JSON: equal signals give equal text, none give ""."""
+    text = _ENCODER.encode(signals).decode()
+    return "" if text == "{}" else text
+
+
+def decode_signals(text: str) -> Signals:
+    """Read what `encode_signals` wrote."""
+    if not text:
+        return Signals()
+    try:
+        return _DECODER.decode(text)
+    except msgspec.DecodeError as error:
+        raise SignalsError(
+            f"Stored consent signals cannot be read: {error}. Deny, and look where they came from."
+        ) from error

@@ -1,0 +1,151 @@
+"""Find what does not fit together in one partner's facts, before any browser meets it.
+
+Comes in: a `Partner` whose single facts have the right types. Goes out: every fault with the field
+it stands in. The URL is rendered once as a trial; nothing is fired.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from matching.consent.decide import Signals
+from matching.partner_facts import Direction, Partner, RedirectPosition, Sync, TokenPlace, Transport
+from matching.sync_url import BUILT_IN_MACROS, MACRO, callback_url, sync_url
+
+TRIAL_BASE: Final = "https://jumelle.example"
+TRIAL_TOKEN: Final = "T" * 64
+TRIAL_OUR_ID: Final = "0123456789abcdef0123456789abcdef"
+TRIAL_SIGNALS: Final = Signals(tcf="CPXX", gdpr=True, gpp="DBAA", gpp_sid=(2, 7), us_privacy="1YNN")
+
+HOLDS_REDIRECT: Final = {
+    RedirectPosition.PARAM: re.compile(r"[\w.-]+=\{redirect\}"),
+    RedirectPosition.QUERY: re.compile(r"^[^?]*\?\{redirect\}"),
+    RedirectPosition.PATH: re.compile(r"^[^?]*/\{redirect\}"),
+}
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong, and where."""
+
+    field: str
+    message: str
+
+
+def find_faults(partner: Partner) -> list[Fault]:
+    """Give every fault of one partner's facts; none when it may go to browsers."""
+    faults = [
+        *_macro_faults(partner),
+        *_redirect_faults(partner.sync),
+        *_token_faults(partner.sync),
+        *_consent_faults(partner.sync),
+        *_rule_faults(partner),
+    ]
+    return faults or list(_url_faults(partner))
+
+
+def _macro_faults(partner: Partner) -> Iterator[Fault]:
+    used = dict.fromkeys(MACRO.findall(partner.sync.url_template))
+    for name in used:
+        if name in BUILT_IN_MACROS:
+            continue
+        if partner.account.get(name, "").strip():
+            continue
+        if name in partner.asks:
+            yield Fault(f"account.{name}", f"missing; ask {partner.name} for {partner.asks[name]}")
+        else:
+            yield Fault(
+                "sync.url_template",
+                f"{{{name}}} is no macro; use {', '.join(sorted(BUILT_IN_MACROS))} "
+                f"or give `account.{name}`",
+            )
+
+
+def _redirect_faults(sync: Sync) -> Iterator[Fault]:
+    position = sync.redirect_position
+    holds = "{redirect}" in sync.url_template
+    if position in HOLDS_REDIRECT:
+        if not HOLDS_REDIRECT[position].search(sync.url_template):
+            yield Fault(
+                "sync.redirect_position", f"`{position}`, but url_template has no such {{redirect}}"
+            )
+    elif holds:
+        yield Fault("sync.redirect_position", "url_template holds {redirect}; say where")
+    if position is RedirectPosition.REGISTERED:
+        yield from _registered_faults(sync)
+    if sync.direction is not Direction.OUT and position is None:
+        yield Fault("sync.redirect_position", "missing; an id that comes back needs a callback")
+
+
+def _registered_faults(sync: Sync) -> Iterator[Fault]:
+    where = "sync.registered_callback"
+    if not sync.registered_callback.startswith("{base}/setuid?"):
+        yield Fault(where, "must begin with {base}/setuid? ; it is what the partner registers")
+    for macro in (sync.user_macro, sync.our_id_macro):
+        if macro and macro not in sync.registered_callback:
+            yield Fault(where, f"does not hold {macro}")
+
+
+def _token_faults(sync: Sync) -> Iterator[Fault]:
+    where = "sync.token_place"
+    registered = sync.redirect_position is RedirectPosition.REGISTERED
+    match sync.token_place:
+        case None if sync.direction is not Direction.OUT:
+            yield Fault(where, "missing; say where our token comes back")
+        case TokenPlace.REDIRECT if registered:
+            yield Fault(where, "`redirect`, but a registered callback carries no token of ours")
+        case TokenPlace.OUR_ID_PARAM if not sync.our_id_param:
+            yield Fault("sync.our_id_param", "missing; the token is to travel in it")
+        case TokenPlace.ECHOED_PARAM if "{token}" not in sync.url_template:
+            yield Fault(where, "`echoed_param`, but url_template has no {token}")
+        case TokenPlace.COOKIE if Transport.FETCH_JSON in sync.transports:
+            yield Fault("sync.transports", "`fetch_json` may not carry a callback proven by cookie")
+        case _:
+            pass
+    if sync.our_id_param and f"{sync.our_id_param}={{our_id}}" not in sync.url_template:
+        yield Fault("sync.our_id_param", "url_template has no such parameter with {our_id}")
+
+
+def _consent_faults(sync: Sync) -> Iterator[Fault]:
+    where = "sync.consent_params"
+    placed = "{consent_params}" in sync.url_template
+    if sync.consent_params.any() and not placed:
+        yield Fault(where, "url_template does not say where: put {consent_params} in it")
+    if placed and not sync.consent_params.any():
+        yield Fault(where, "url_template holds {consent_params}, but no name is given")
+
+
+def _rule_faults(partner: Partner) -> Iterator[Fault]:
+    try:
+        re.compile(partner.ids.pattern)
+    except re.error as wrong:
+        yield Fault("ids.pattern", f"not a regular expression: {wrong}")
+    if partner.ids.length_min > partner.ids.length_max:
+        yield Fault("ids.length_min", "is more than length_max")
+    if partner.refresh_days > partner.lives_days:
+        yield Fault("refresh_days", "is more than lives_days: ids would die before their refresh")
+
+
+def _url_faults(partner: Partner) -> Iterator[Fault]:
+    where = "sync.url_template"
+    url = sync_url(
+        partner,
+        callback=callback_url(partner, base=TRIAL_BASE, token=TRIAL_TOKEN),
+        our_id=TRIAL_OUR_ID,
+        token=TRIAL_TOKEN,
+        signals=TRIAL_SIGNALS,
+    )
+    where_to = url.partition("?")[0]
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and "@" not in parts.netloc and parts.port in {None, 443}
+    except ValueError:
+        parts, usable = urlsplit("https://"), False
+    if parts.scheme != "https":
+        yield Fault(where, f"must be https, it renders as {where_to}")
+    elif not usable:
+        yield Fault(where, f"has no usable host, it renders as {where_to}")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        yield Fault(where, "renders with characters that no URL may hold")

@@ -1,0 +1,111 @@
+"""Render the URL that a browser fires at a partner, and read what the partner sends back.
+
+Comes in: a partner's facts, our callback, token, id and the consent signals. Goes out: text.
+Makes no token and decides no consent.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from matching.consent.decide import Signals
+from matching.partner_facts import (
+    ConsentParams,
+    OurIdEncoding,
+    Partner,
+    RedirectPosition,
+    Sync,
+    TokenPlace,
+)
+
+MACRO: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+BUILT_IN_MACROS: Final = frozenset({"redirect", "our_id", "token", "consent_params"})
+
+
+class Returned(Struct, frozen=True, kw_only=True):
+    """What a partner's call of our callback carried; empty where it carried nothing."""
+
+    id: str
+    token: str
+    error: str
+
+
+def sync_url(partner: Partner, *, callback: str, our_id: str, token: str, signals: Signals) -> str:
+    """Render the URL to fire; `callback` is what `callback_url` gave, ending where the id goes."""
+    sync = partner.sync
+    travels_as_our_id = sync.token_place is TokenPlace.OUR_ID_PARAM
+    values = {name: quote(value, safe="/:") for name, value in partner.account.items()}
+    values["redirect"] = _redirect(sync, callback)
+    values["our_id"] = quote(
+        token if travels_as_our_id else _write_our_id(sync.our_id_encoding, our_id), safe=""
+    )
+    values["token"] = quote(token, safe="")
+    values["consent_params"] = consent_query(sync.consent_params, signals)
+    return MACRO.sub(lambda match: values[match[1]], sync.url_template)
+
+
+def callback_url(partner: Partner, *, base: str, token: str) -> str:
+    """Give our callback for this partner; `base` is our public address without a final slash."""
+    if partner.sync.redirect_position is RedirectPosition.REGISTERED:
+        return partner.sync.registered_callback.replace("{base}", base)
+    if partner.sync.token_place is TokenPlace.COOKIE:
+        return f"{base}/setuid?bidder={partner.key}&uid="
+    # Why last: a partner without a macro appends its id to whatever we wrote.
+    return f"{base}/setuid?t={quote(token, safe='')}&uid="
+
+
+def read_callback(partner: Partner | None, query: Mapping[str, str]) -> Returned:
+    """Read id, token and error under the names this partner uses; our own names for None."""
+    if partner is None:
+        return Returned(id=query.get("uid", ""), token=query.get("t", ""), error="")
+    names = partner.sync.arrives
+    return Returned(
+        id=query.get(names.id, ""),
+        token=query.get(names.token, ""),
+        error=query.get(names.error, "") if names.error else "",
+    )
+
+
+def consent_query(params: ConsentParams, signals: Signals) -> str:
+    """Write the signals under the partner's names, each with its leading `&`."""
+    gdpr = "" if signals.gdpr is None else params.gdpr_values[signals.gdpr]
+    tcf = signals.tcf
+    if params.together and not (gdpr and tcf):
+        gdpr = tcf = ""
+    pairs = (
+        (params.gdpr, gdpr),
+        (params.consent, tcf),
+        (params.us_privacy, signals.us_privacy),
+        (params.gpp, signals.gpp),
+        (params.gpp_sid, ",".join(map(str, signals.gpp_sid))),
+    )
+    return "".join(f"&{name}={quote(value, safe='')}" for name, value in pairs if name and value)
+
+
+def _redirect(sync: Sync, callback: str) -> str:
+    depth = sync.redirect_encoding_depth
+    macro_depth = sync.user_macro_encoding_depth
+    return _encode(callback, depth) + _encode(
+        sync.user_macro, depth if macro_depth is None else macro_depth
+    )
+
+
+def _encode(text: str, depth: int) -> str:
+    for _ in range(depth):
+        text = quote(text, safe="")
+    return text
+
+
+def _write_our_id(encoding: OurIdEncoding, our_id: str) -> str:
+    match encoding:
+        case OurIdEncoding.PLAIN:
+            return our_id
+        case OurIdEncoding.B64URL:
+            raw = our_id.encode()
+        case OurIdEncoding.HEXBYTES_B64:
+            raw = bytes.fromhex(our_id)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

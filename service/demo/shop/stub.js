@@ -1,0 +1,1 @@
+(()=>{(function(n){n.version||n.track||"identify track page group alias reset consent anonymousId ready debug".split(" ").forEach(function(o){n[o]=function(){var i=[o].concat([].slice.call(arguments));return n.push(i),new Promise(function(r){i.done=r})}})})(window.jumelle=window.jumelle||[]);})();

@@ -1,0 +1,98 @@
+"""Opens ClickHouse: the embedded engine on a folder (the default), or a server named by URL.
+
+Both give the same client and the same SQL. One process owns an embedded folder; the second is told so.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+DATABASE: Final = "jumelle"
+LOCK_NAME: Final = "jumelle.lock"
+
+
+class DataInUse(Exception):
+    """Another process owns this data directory."""
+
+
+class ClickHouse:
+    """The one database of an installation; gives out clients, each with a connection of its own."""
+
+    def __init__(self, data: Path, *, url: str = "", threads: int = 2) -> None:
+        self._url = url
+        self._threads = threads
+        self._clients: list[Client] = []
+        self.folder = data / "clickhouse"
+        self._lock = take_lock(data)
+        if not url:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _use_own_temporary_folder(data)
+        first = self._open(database="")
+        first.command(f"create database if not exists {DATABASE} engine=Atomic")
+        first.close()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the engine runs in this process."""
+        return not self._url
+
+    def client(self) -> Client:
+        """Open one more client; a client serves one thread at a time."""
+        client = self._open(database=DATABASE)
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close every client and give the data directory back."""
+        for client in self._clients:
+            client.close()
+        self._lock.close()
+
+    def _open(self, *, database: str) -> Client:
+        settings: dict[str, Any] = {"max_threads": self._threads}
+        if self._url:
+            return clickhouse_connect.get_client(
+                dsn=self._url,
+                database=database or "default",
+                settings=settings,
+                autogenerate_session_id=False,
+            )
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(self.folder),
+            settings=settings,
+            **({"database": database} if database else {}),
+        )
+
+
+def take_lock(data: Path) -> Any:
+    """Own the data directory for this process, or raise DataInUse saying who has it."""
+    data.mkdir(parents=True, exist_ok=True)
+    file = (data / LOCK_NAME).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise DataInUse(
+            f"{data} is in use by process {owner}: stop it, or set JUMELLE_DATA to another folder"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _use_own_temporary_folder(data: Path) -> None:
+    # Why: the driver spools inserts to files of visitor data, which a killed process leaves behind.
+    folder = data / "clickhouse-tmp"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    tempfile.tempdir = str(folder)

@@ -1,0 +1,37 @@
+"""All stores of the database: the whole of what the engine may ask ClickHouse.
+
+What the loader writes has one client, what previews and builds read another, so that a long question
+does not hold up a chunk.
+"""
+
+from audiences.audience_store import AudienceStore
+from audiences.calendar_days import CalendarDays
+from audiences.event_store import EventStore
+from audiences.exports.export_store import ExportStore
+from audiences.token_store import TokenStore
+from audiences.trait_store import TraitStore
+from matching.consent_store import ConsentStore
+from matching.customer_store import CustomerStore
+from matching.partner_ids_store import PartnerIdsStore
+from matching.people import Limits
+from matching.people_store import PeopleStore
+from service.engine.clickhouse import ClickHouse
+from service.engine.operation_store import OperationStore
+
+
+class Stores:
+    """One object of each store; those with caches exist once."""
+
+    def __init__(self, clickhouse: ClickHouse, *, days: CalendarDays, limits: Limits) -> None:
+        writing, asking = clickhouse.client(), clickhouse.client()
+        self.customers = CustomerStore(writing)
+        self.people = PeopleStore(writing, limits=limits)
+        self.partner_ids = PartnerIdsStore(writing)
+        self.consents = ConsentStore(writing)
+        self.events = EventStore(writing, days)
+        self.operation = OperationStore(writing)
+        self.asked_events = EventStore(asking, days)
+        self.traits = TraitStore(asking)
+        self.tokens = TokenStore(asking)
+        self.audiences = AudienceStore(asking)
+        self.exports = ExportStore(asking)

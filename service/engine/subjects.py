@@ -1,0 +1,135 @@
+"""Who is meant by an id that an operator typed: CRM id, e-mail, alias, visitor or partner's id.
+
+Looks up and collects everything that is known under the name; changes nothing.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from matching.contact_hashes import contact_hash, seal
+from matching.ids import CrmId, VisitorId
+from matching.partner_ids_store import PartnerIdRow
+from service.engine.stores import Stores
+from service.tag.tokens import Keys
+from service.tag.visitor_cookie import read_reference
+
+VISITOR_HEX_CHARS = 32
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer with all its visitors, or one visitor."""
+
+    customer: int = 0
+    crm_id: CrmId = CrmId("")
+    visitors: dict[int, VisitorId] = {}
+
+    @property
+    def owners(self) -> list[int]:
+        """All ordinals of this person."""
+        return [*([self.customer] if self.customer else []), *self.visitors]
+
+
+class Subjects:
+    """Finds people by any of their names."""
+
+    def __init__(self, stores: Stores, keys: Keys, alias_kinds: Iterable[str]) -> None:
+        self._stores = stores
+        self._keys = keys
+        self._seal_key = keys.contact_key
+        self._alias_kinds = tuple(alias_kinds)
+
+    def find(self, text: str) -> Subject | None:
+        """Give the person whom this text names, or None."""
+        finders: tuple[Callable[[str], Subject | None], ...] = (
+            self._by_visitor,
+            self._by_crm_id,
+            self._by_contact,
+            self._by_alias,
+            self._by_partner_id,
+        )
+        for finder in finders:
+            subject = finder(text.strip())
+            if subject is not None:
+                return subject
+        return None
+
+    def of_customer(self, customer: int) -> Subject | None:
+        """Give a customer with every visitor that was ever linked to it."""
+        crm_id = self._stores.customers.crm_ids([customer]).get(customer)
+        if crm_id is None:
+            return None
+        links = self._stores.people.links_of(customer=customer)
+        linked = sorted({link.visitor for link in links if link.status == "linked"})
+        visitors = self._stores.customers.visitor_ids(linked)
+        return Subject(customer=customer, crm_id=crm_id, visitors=visitors)
+
+    def of_visitor(self, visitor: int) -> Subject | None:
+        """Give a visitor, or the customer that it is linked to."""
+        for link in self._stores.people.links_of(visitor=visitor):
+            if link.status == "linked":
+                return self.of_customer(link.customer)
+        found = self._stores.customers.visitor_ids([visitor])
+        return Subject(visitors=found) if found else None
+
+    def names_of(self, subject: Subject) -> list[tuple[str, str | bytes]]:
+        """Give every name by which this person could come back."""
+        names: list[tuple[str, str | bytes]] = []
+        if subject.customer:
+            names.append(("crm_id", subject.crm_id))
+            names += [
+                (name.kind, name.value)
+                for name in self._stores.customers.names(subject.customer)
+                if name.kind != "opt_in"
+            ]
+        names += [("visitor", visitor) for visitor in subject.visitors.values()]
+        names += [
+            ("partner_id", f"{row.id_space}\0{row.id}")
+            for row in self.partner_ids_of(subject)
+            if row.id
+        ]
+        return names
+
+    def partner_ids_of(self, subject: Subject) -> list[PartnerIdRow]:
+        """Give the rows of the table of correspondence for this person."""
+        if not subject.visitors:
+            return []
+        return self._stores.partner_ids.of_visitors(list(subject.visitors))
+
+    def _by_visitor(self, text: str) -> Subject | None:
+        visitor = read_reference(self._keys, text)
+        if visitor is None and len(text) == VISITOR_HEX_CHARS:
+            try:
+                visitor = VisitorId(bytes.fromhex(text))
+            except ValueError:
+                return None
+        if visitor is None:
+            return None
+        ordinal = int(self._stores.customers.find_visitors([visitor])[0])
+        return self.of_visitor(ordinal) if ordinal else None
+
+    def _by_crm_id(self, text: str) -> Subject | None:
+        ordinal = int(self._stores.customers.find_customers([text])[0])
+        return self.of_customer(ordinal) if ordinal else None
+
+    def _by_contact(self, text: str) -> Subject | None:
+        for kind in ("email", "phone"):
+            try:
+                sealed = seal(contact_hash(kind, text), self._seal_key)
+            except ValueError:
+                continue
+            customer = self._stores.customers.find_by_name(kind, sealed)
+            if customer:
+                return self.of_customer(customer)
+        return None
+
+    def _by_alias(self, text: str) -> Subject | None:
+        for kind in self._alias_kinds:
+            customer = self._stores.customers.find_by_name(kind, text)
+            if customer:
+                return self.of_customer(customer)
+        return None
+
+    def _by_partner_id(self, text: str) -> Subject | None:
+        visitor = self._stores.partner_ids.visitor_of(text)
+        return self.of_visitor(visitor) if visitor else None

@@ -1,0 +1,49 @@
+"""A newsletter click: an encrypted link comes in, the clean target goes out.
+
+The click alone proves little (mail scanners click too): it counts once a page event of that visitor
+follows, which `matching/people.py` judges.
+"""
+
+from matching.consent.decide import Use, encode_signals
+from service.tag import visitor_cookie
+from service.tag.collect import Collector, DropReason, Outcome
+from service.tag.record import Kind, Meta, write_record
+from service.tag.request import TagAnswer, TagRequest, header_signals, refusal
+from service.tag.tokens import TokenError, read_click
+
+
+def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
+    """`GET /c/{token}`: spool the click and send the browser to the target inside the token."""
+    try:
+        found = read_click(collector.keys, token, now_s=request.now_s)
+    except TokenError as problem:
+        return Outcome(answer=refusal(410, f"this link no longer works: {problem}"))
+    headers = (("Location", found.target), ("Cache-Control", "no-store"))
+    headers += (("Referrer-Policy", "no-referrer"),)
+    plain = TagAnswer(status=302, headers=headers)
+    site = next((each for each in collector.state.sites if each.key == found.site), None)
+    if site is None:
+        return Outcome(answer=plain, dropped=(DropReason.UNKNOWN_KEY,))
+    if collector.is_opted_out(request):
+        return Outcome(answer=plain, dropped=(DropReason.OPTED_OUT,))
+    signals = header_signals(request, opted_out=False)
+    if not collector.state.decide(signals, Use.STORE, site).allowed:
+        return Outcome(answer=plain, dropped=(DropReason.NO_CONSENT,))
+    if collector.is_suppressed("crm_id", found.crm_id.encode()):
+        return Outcome(answer=plain, dropped=(DropReason.SUPPRESSED,))
+    known = collector.cookie_of(request, site)
+    visitor = known.visitor if known else visitor_cookie.mint_visitor()
+    if known is None:
+        value = visitor_cookie.write_cookie(collector.keys, visitor, now_s=request.now_s)
+        line = visitor_cookie.set_cookie(site.cookie, value, secure=request.secure)
+        headers += (("Set-Cookie", line),)
+    meta = Meta(
+        site=site.key,
+        proved=found.crm_id,
+        method="click",
+        nonce=found.nonce,
+        signals=encode_signals(signals),
+        agent=request.header("user-agent")[:512],
+    )
+    record = write_record(Kind.CLICK, request.received_us, visitor, meta, b"")
+    return Outcome(answer=TagAnswer(status=302, headers=headers), records=(record,))

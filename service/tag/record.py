@@ -1,0 +1,125 @@
+"""The spool's record: what a tag process keeps of one message, byte for byte.
+
+Layout, little-endian: `u32 length | u32 crc32 | u8 kind | u8 flags | u64 received_us | 16 visitor |
+u16 size of meta | meta (msgpack) | body`. The length counts what follows the crc; the crc covers
+everything after itself.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+HEAD: Final = struct.Struct("<II")
+FIXED: Final = struct.Struct("<BBQ16sH")
+MAGIC: Final = b"JMLSPL01"
+RECORD_BYTES_MAX: Final = 1 << 20
+
+
+class Kind(IntEnum):
+    """What a record tells; numbers are written to disk and never re-used."""
+
+    MESSAGE = 1
+    OFFER = 2
+    PARTNER_ID = 3
+    CLICK = 4
+    CONSENT = 5
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False):
+    """What the tag knows of a record besides its body."""
+
+    site: str
+    type: str = ""
+    server: bool = False
+    agent: str = ""
+    ip: str = ""
+    signals: str = ""
+    proved: str = ""
+    method: str = ""
+    partner: str = ""
+    nonce: int = 0
+    uid: str = ""
+    reason: str = ""
+    sent_at: str = ""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One record as the loader sees it; `row` is its place in the chunk."""
+
+    row: int
+    kind: Kind
+    received_us: int
+    visitor: bytes
+    meta: Meta
+    body: bytes
+
+
+class Damage(Exception):
+    """Bytes that are no record, at a place of the chunk."""
+
+    def __init__(self, offset: int, why: str, *, torn: bool) -> None:
+        super().__init__(f"{why} at byte {offset}")
+        self.offset = offset
+        self.torn = torn
+
+
+_meta_encoder = msgspec.msgpack.Encoder()
+_meta_decoder = msgspec.msgpack.Decoder(Meta)
+
+
+def write_record(kind: Kind, received_us: int, visitor: bytes, meta: Meta, body: bytes) -> bytes:
+    """Give the bytes of one record."""
+    packed = _meta_encoder.encode(meta)
+    payload = FIXED.pack(kind, 0, received_us, visitor, len(packed)) + packed + body
+    return HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def read_records(chunk: bytes) -> Iterator[Record]:
+    """Read a chunk's records in order; raise Damage where the bytes stop making sense.
+
+    `Damage.torn` says that a write was cut off there, so that the tail may be dropped.
+    """
+    if chunk[: len(MAGIC)] != MAGIC:
+        raise Damage(0, "not a chunk of this service", torn=len(chunk) < len(MAGIC))
+    offset, row = len(MAGIC), 0
+    while offset < len(chunk):
+        payload = _payload_at(chunk, offset)
+        yield _record_of(payload, row, offset)
+        offset += HEAD.size + len(payload)
+        row += 1
+
+
+def _payload_at(chunk: bytes, offset: int) -> bytes:
+    if offset + HEAD.size > len(chunk):
+        raise Damage(offset, "a record's head is cut off", torn=True)
+    length, crc = HEAD.unpack_from(chunk, offset)
+    start = offset + HEAD.size
+    if length < FIXED.size or length > RECORD_BYTES_MAX:
+        raise Damage(offset, f"a record of {length} bytes", torn=not any(chunk[offset:]))
+    if start + length > len(chunk):
+        raise Damage(offset, "a record is cut off", torn=True)
+    payload = chunk[start : start + length]
+    if zlib.crc32(payload) != crc:
+        raise Damage(offset, "a record's checksum differs", torn=start + length == len(chunk))
+    return payload
+
+
+def _record_of(payload: bytes, row: int, offset: int) -> Record:
+    kind, _flags, received_us, visitor, size = FIXED.unpack_from(payload)
+    try:
+        meta = _meta_decoder.decode(payload[FIXED.size : FIXED.size + size])
+        known = Kind(kind)
+    except (msgspec.MsgspecError, ValueError) as problem:
+        raise Damage(offset, f"a record of an unknown version ({problem})", torn=False) from problem
+    return Record(
+        row=row,
+        kind=known,
+        received_us=received_us,
+        visitor=visitor,
+        meta=meta,
+        body=payload[FIXED.size + size :],
+    )

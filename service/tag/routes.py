@@ -1,0 +1,180 @@
+"""The tag's routes over ASGI: a request becomes a value, its records are kept, then the answer leaves.
+
+`handle` is the one table of routes; everything it calls is pure. Acknowledged means kept: nothing is sent before
+`Spool.append` returned.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from service.metrics import Balance
+from service.tag import messages, sync
+from service.tag.click import click
+from service.tag.collect import Collector, DropReason, Outcome, refused
+from service.tag.request import TagAnswer, TagRequest, preflight, refusal
+from service.tag.spool import Spool, SpoolFull
+
+PATHS: Final = (
+    "/t",
+    "/tag.js",
+    "/p.gif",
+    "/v1/{type_:str}",
+    "/cookie_sync",
+    "/setuid",
+    "/optout",
+    "/sync/in/{partner:str}",
+    "/c/{token:str}",
+)
+BODY_BYTES_MAX: Final = messages.BATCH_BYTES_MAX + 4096
+RETRY_AFTER_S: Final = 5
+
+
+def handle(collector: Collector, request: TagRequest) -> Outcome:
+    """Answer one request of the tag port; every path of DESIGN's table stands here."""
+    if request.method == "OPTIONS":
+        return Outcome(answer=preflight(request))
+    match request.path.strip("/").split("/"), request.method:
+        case ["t"], "POST":
+            return collector.collect_tag(request)
+        case ["v1", "batch" | "b"], "POST":
+            return collector.collect_segment(request, "")
+        case ["v1", name], "POST" if type_ := _type_of(name):
+            return collector.collect_segment(request, type_)
+        case ["p.gif"], "GET":
+            return collector.collect_pixel(request)
+        case ["cookie_sync"], "POST":
+            return sync.cookie_sync(collector, request)
+        case ["setuid"], "GET":
+            return sync.set_uid(collector, request)
+        case ["optout"], "GET" | "POST":
+            return sync.opt_out(collector, request)
+        case ["sync", "in", partner], "GET":
+            return sync.sync_in(collector, request, partner)
+        case ["c", token], "GET":
+            return click(collector, request, token)
+        case ["tag.js"], "GET":
+            return _tag_script(collector, request)
+    return Outcome(answer=refusal(404, f"there is no {request.method} {request.path} here"))
+
+
+def _type_of(name: str) -> str:
+    known = messages.LETTERS.get(name, name)
+    return known if known in messages.TYPES else ""
+
+
+def _tag_script(collector: Collector, request: TagRequest) -> Outcome:
+    key = request.fields.get("key", "")
+    site = collector.state.site_of_write_key.get(key)
+    if site is None:
+        return Outcome(answer=refusal(404, "no site has this write key; see config/sites"))
+    settings = {
+        "key": key,
+        "host": "",
+        "autoPage": True,
+        "cookieSync": bool(collector.state.partners),
+        "consent": "optional" if site.consent_default == "allow" else "required",
+    }
+    prelude = b"window.__jumelle_settings=" + msgspec.json.encode(settings) + b";\n"
+    script = prelude + files("tag_sdk").joinpath("dist/jumelle.js").read_bytes()
+    etag = f'"{sha256(script).hexdigest()[:20]}"'
+    headers = (
+        ("Content-Type", "text/javascript; charset=utf-8"),
+        ("Cache-Control", "public, max-age=300"),
+        ("ETag", etag),
+        ("X-Content-Type-Options", "nosniff"),
+    )
+    if request.header("if-none-match") == etag:
+        return Outcome(answer=TagAnswer(status=304, headers=headers))
+    return Outcome(answer=TagAnswer(status=200, headers=headers, body=script))
+
+
+class TagEndpoint:
+    """The ASGI application of the tag port."""
+
+    def __init__(
+        self,
+        *,
+        collector: Collector,
+        spool: Spool,
+        balance: Balance,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._collector = collector
+        self._spool = spool
+        self._balance = balance
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = await _body_of(receive)
+        request = _request_of(scope, body or b"", received_us=int(self._clock() * 1_000_000))
+        if body is None:
+            why = f"a body of more than {BODY_BYTES_MAX} bytes"
+            outcome = refused(request, 413, DropReason.TOO_LARGE, why)
+        else:
+            outcome = handle(self._collector, request)
+        await _send(send, await self._keep(request, outcome))
+
+    async def _keep(self, request: TagRequest, outcome: Outcome) -> TagAnswer:
+        dropped = Counter(str(reason) for reason in outcome.dropped)
+        if outcome.records:
+            try:
+                self._spool.append(outcome.records)
+                await self._spool.kept()
+            except SpoolFull as problem:
+                dropped[DropReason.SPOOL_FULL] += len(outcome.records)
+                self._balance.received(kept=0, dropped=dropped)
+                retry = ("Retry-After", str(RETRY_AFTER_S))
+                return refusal(503, f"nothing was kept, try again: {problem}", retry)
+        self._balance.received(kept=len(outcome.records), dropped=dropped)
+        return outcome.answer
+
+    def routes(self) -> ASGIRouteHandler:
+        """Give this endpoint as a Litestar route handler."""
+
+        async def tag(scope: Scope, receive: Receive, send: Send) -> None:
+            await self(scope, receive, send)
+
+        return ASGIRouteHandler(list(PATHS), fn=tag, copy_scope=False)
+
+
+async def _body_of(receive: Receive) -> bytes | None:
+    body = b""
+    while True:
+        event: Any = await receive()
+        body += event.get("body", b"")
+        if len(body) > BODY_BYTES_MAX:
+            return None
+        if not event.get("more_body"):
+            return body
+
+
+def _request_of(scope: Scope, body: bytes, *, received_us: int) -> TagRequest:
+    raw: Any = scope
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw["headers"]}
+    return TagRequest(
+        method=raw["method"],
+        path=raw["path"],
+        query=raw["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+        address=(raw.get("client") or ("",))[0],
+        scheme=raw["scheme"],
+        received_us=received_us,
+    )
+
+
+async def _send(send: Send, answer: TagAnswer) -> None:
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    start: Any = {"type": "http.response.start", "status": answer.status, "headers": headers}
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

@@ -1,0 +1,120 @@
+"""What a tag process knows of the rest: one file that the engine replaces atomically.
+
+Sites and their keys, the partners to sync with, who is suppressed and the vendor lists; re-read
+when it changes. Nothing here opens a database.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from matching.consent.decide import Decision, PartnerConsent, Signals, Use, decide
+from matching.consent.vendor_list import VendorList
+from matching.partner_facts import Partner
+from service.tag.visitor_cookie import CookieSettings
+
+STALE_AFTER_S: Final = 60
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One site that carries the tag (`config/sites/*.toml`); secrets by environment variable."""
+
+    key: str
+    write_key: str
+    origins: tuple[str, ...] = ()
+    server_key_env: str = ""
+    identify_secret_env: str = ""
+    identify: Literal["proved", "open"] = "proved"
+    consent_default: Literal["allow", "deny"] = "deny"
+    country_header: str = ""
+    currency: str = "EUR"
+    cookie: CookieSettings = CookieSettings()
+
+    @property
+    def server_key(self) -> str:
+        """The secret by which the site's servers write; empty when none is set."""
+        return os.environ.get(self.server_key_env, "") if self.server_key_env else ""
+
+    @property
+    def identify_secret(self) -> str:
+        """The secret of the site's identify tokens; empty when none is set."""
+        return os.environ.get(self.identify_secret_env, "") if self.identify_secret_env else ""
+
+
+class TagState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One published state."""
+
+    published_s: int
+    sites: tuple[Site, ...]
+    partners: tuple[Partner, ...] = ()
+    suppressed: tuple[str, ...] = ()
+    vendor_lists: dict[int, VendorList] = {}
+    callback_base: str = ""
+    stand_in: str = ""
+    """Where the demo's stand-in DSP answers in the partners' place; empty everywhere else."""
+
+    @cached_property
+    def site_of_write_key(self) -> Mapping[str, Site]:
+        """Sites by their public write key."""
+        return {site.write_key: site for site in self.sites}
+
+    @cached_property
+    def suppressed_hashes(self) -> frozenset[str]:
+        """Keyed hashes of the visitors and customers of whom nothing may be kept."""
+        return frozenset(self.suppressed)
+
+    def partner(self, key: str) -> Partner | None:
+        """Find a partner by key."""
+        return next((each for each in self.partners if each.key == key), None)
+
+    def decide(
+        self, signals: Signals, use: Use, site: Site, partner: PartnerConsent | None = None
+    ) -> Decision:
+        """Decide one use under this site's default and the known vendor lists."""
+        return decide(
+            signals,
+            use,
+            default=site.consent_default,
+            partner=partner,
+            vendor_lists=self.vendor_lists,
+        )
+
+    def age_s(self) -> float:
+        """Tell how long ago the engine published this."""
+        return time.time() - self.published_s
+
+
+def write_tag_state(path: Path, state: TagState) -> None:
+    """Replace the published file, atomically and durably."""
+    draft = path.with_name(path.name + ".new")
+    with draft.open("wb") as file:
+        file.write(msgspec.json.encode(state))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+class TagStateFile:
+    """The state as last read; `refresh` is cheap when the file did not change."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = 0
+        self._decoder = msgspec.json.Decoder(TagState)
+        self.state = TagState(published_s=0, sites=())
+
+    def refresh(self) -> TagState:
+        """Read the file again if it was replaced; keep the last state when it cannot be read."""
+        try:
+            stamp = self._path.stat().st_mtime_ns
+            if stamp != self._stamp:
+                self.state = self._decoder.decode(self._path.read_bytes())
+                self._stamp = stamp
+        except (OSError, msgspec.MsgspecError):
+            return self.state
+        return self.state

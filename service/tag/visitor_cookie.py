@@ -1,0 +1,122 @@
+"""The first-party cookie that names a browser, the reference that a page may see, the opt-out.
+
+Text comes in from headers, values and `Set-Cookie` lines go out. A forged or foreign cookie is no
+visitor.
+"""
+
+import secrets
+import struct
+from typing import Final, Literal
+
+import msgspec
+
+from matching.ids import ERASED_VISITOR, VisitorId
+from service.tag.tokens import Keys, TokenError
+
+LIVES_S: Final = 395 * 86_400
+"""13 months, the most that a consent may be kept without asking again."""
+RENEW_AFTER_S: Final = 86_400
+REFERENCE_PREFIX: Final = "jr."
+
+
+class CookieSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a site sets its visitor cookie."""
+
+    name: str = "jml"
+    domain: str = ""
+    path: str = "/"
+    same_site: Literal["Lax", "Strict", "None"] = "Lax"
+
+
+class VisitorCookie(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified cookie: who, and since when this copy of it stands."""
+
+    visitor: VisitorId
+    issued_s: int
+
+
+def find_cookie(header: str, name: str) -> str:
+    """Find one cookie in a `Cookie` header; empty when it is not there."""
+    for part in header.split(";"):
+        key, _, value = part.strip().partition("=")
+        if key == name:
+            return value
+    return ""
+
+
+def mint_visitor() -> VisitorId:
+    """Make a new visitor: 128 random bits."""
+    return VisitorId(secrets.token_bytes(16))
+
+
+def write_cookie(keys: Keys, visitor: VisitorId, *, now_s: int) -> str:
+    """Give the cookie's value for this visitor."""
+    return keys.sign("cookie", visitor + struct.pack("<I", now_s))
+
+
+def read_cookie(keys: Keys, value: str) -> VisitorCookie | None:
+    """Give the visitor of a cookie that we signed, or None."""
+    if not value:
+        return None
+    try:
+        payload = keys.verify("cookie", value, 20)
+    except TokenError:
+        return None
+    visitor = VisitorId(payload[:16])
+    if visitor == ERASED_VISITOR:
+        return None
+    return VisitorCookie(visitor=visitor, issued_s=struct.unpack("<I", payload[16:])[0])
+
+
+def must_renew(cookie: VisitorCookie, *, now_s: int) -> bool:
+    """Renew at most once a day, so that a returning browser keeps its 13 months."""
+    return now_s - cookie.issued_s > RENEW_AFTER_S
+
+
+def set_cookie(
+    settings: CookieSettings, value: str, *, secure: bool, lives_s: int = LIVES_S
+) -> str:
+    """Give the `Set-Cookie` line of a first-party cookie that scripts cannot read."""
+    parts = [f"{settings.name}={value}", f"Path={settings.path}", f"Max-Age={lives_s}"]
+    if settings.domain:
+        parts.append(f"Domain={settings.domain}")
+    parts += ["HttpOnly", f"SameSite={settings.same_site}"]
+    if secure:
+        parts.append("Secure")
+    return "; ".join(parts)
+
+
+def write_reference(keys: Keys, visitor: VisitorId) -> str:
+    """Give the reference by which a page or backend names this browser; it is no cookie."""
+    return REFERENCE_PREFIX + keys.sign("reference", visitor)
+
+
+def read_reference(keys: Keys, text: str) -> VisitorId | None:
+    """Give the visitor that a reference names, or None."""
+    if not text.startswith(REFERENCE_PREFIX):
+        return None
+    try:
+        return VisitorId(keys.verify("reference", text.removeprefix(REFERENCE_PREFIX), 16))
+    except TokenError:
+        return None
+
+
+def visitor_of_sdk(keys: Keys, site: str, anonymous: str) -> VisitorId:
+    """Give the visitor of an SDK's own anonymousId: a keyed hash, so nobody can aim at a cookie."""
+    return VisitorId(keys.keyed_hash("sdk visitor", site.encode(), anonymous.encode()))
+
+
+def write_opt_out(keys: Keys, *, now_s: int) -> str:
+    """Give the value of the opt-out cookie; it carries no id."""
+    return keys.sign("opt-out", struct.pack("<I", now_s))
+
+
+def is_opted_out(keys: Keys, value: str) -> bool:
+    """Tell whether this is an opt-out cookie of ours."""
+    if not value:
+        return False
+    try:
+        keys.verify("opt-out", value, 4)
+    except TokenError:
+        return False
+    return True

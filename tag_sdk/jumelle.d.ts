@@ -1,0 +1,57 @@
+/** Types of the global `jumelle` that the tag puts into the page. */
+
+export interface Consent {
+  /** Remember this browser and what it does. Without it nothing is stored or sent. */
+  store?: boolean;
+  audiences?: boolean;
+  sync?: boolean;
+  personalise?: boolean;
+}
+
+export type Properties = Record<string, unknown>;
+
+/** True once the server has the message, false when it was dropped (no consent, malformed). */
+export type Sent = Promise<boolean>;
+
+export interface Jumelle {
+  identify(id: string | number, traits?: Properties, options?: { token?: string }): Sent;
+  identify(traits: Properties, options?: { token?: string }): Sent;
+  track(event: string, properties?: Properties): Sent;
+  page(name?: string, properties?: Properties): Sent;
+  page(properties: Properties): Sent;
+  group(id: string | number, traits?: Properties): Sent;
+  alias(id: string | number, previousId?: string | number): Sent;
+  /** Sends "Signed Out", then forgets id, traits and token. */
+  reset(): Sent;
+  /** The visitor's own answer; what is left out stays as it was. */
+  consent(answer: Consent): Promise<void>;
+  /** The reference by which a backend can name this browser, or null. */
+  anonymousId(): Promise<string | null>;
+  ready(then?: () => void): Promise<void>;
+  debug(on?: boolean): Promise<void>;
+  /** Runs calls given as arrays: `jumelle.push(["track", "Signed Up"])`. */
+  push(...calls: [string, ...unknown[]][]): void;
+  /** Absent until the tag is there. */
+  readonly version?: string;
+}
+
+/** What the server writes in front of the tag; a self-hosted copy may write it itself. */
+export interface Settings {
+  key: string;
+  host?: string;
+  global?: string;
+  autoPage?: boolean;
+  hashRoutes?: boolean;
+  consent?: "optional" | "required";
+  cookieSync?: boolean;
+  syncLimit?: number;
+  syncIframes?: boolean;
+}
+
+declare global {
+  interface Window {
+    jumelle: Jumelle;
+    __jumelle_settings?: Settings;
+  }
+  const jumelle: Jumelle;
+}

@@ -1,0 +1,84 @@
+/**
+ * The tag's table of contents: what starts, in which order, and what follows when consent
+ * changes. Including the script twice does nothing the second time.
+ */
+import { makeApi } from "./api.js";
+import { consentSignals, consentState, DENIED, GRANTED, watchConsent } from "./consent.js";
+import { forget, recall, who } from "./identity.js";
+import { log } from "./log.js";
+import { message } from "./messages.js";
+import { unturnPage, watchPages } from "./page_views.js";
+import { add, dropAll, release, startQueue } from "./queue.js";
+import { settings } from "./settings.js";
+import { names, openStorage, remove } from "./storage.js";
+import { syncAgain, syncWhenDue } from "./sync.js";
+
+const stub = window[settings.global] || [];
+if (!stub.version) start();
+
+function start() {
+  let state;
+  let told; // The signals the server last heard from this page.
+  let lookAtPage = () => {};
+
+  const api = makeApi(() => lookAtPage());
+  startQueue(function delivered(newVisitor) {
+    told = JSON.stringify(consentSignals());
+    if (newVisitor) syncAgain();
+    syncWhenDue();
+  });
+  watchConsent(consentChanged);
+  consentChanged();
+  replay(api);
+  if (settings.autoPage) lookAtPage = watchPages(() => api.page());
+
+  function consentChanged() {
+    const before = state;
+    state = consentState();
+    if (state !== before) log("consent", state);
+    openStorage(state === GRANTED);
+    if (state === GRANTED) granted(before);
+    if (state === DENIED && before !== DENIED) denied();
+  }
+
+  function granted(before) {
+    if (before !== GRANTED) {
+      recall();
+      release();
+      if (before === DENIED) countAgain();
+      return;
+    }
+    if (told === undefined || told === JSON.stringify(consentSignals())) return;
+    told = undefined;
+    syncAgain();
+    add(message("track", { event: "Consent Updated", properties: {} }));
+  }
+
+  /** What was seen under the refusal was dropped; the page that now is open counts. */
+  function countAgain() {
+    unturnPage();
+    lookAtPage();
+  }
+
+  /** Forget all, and tell the server if it knows this browser: a withdrawal must arrive. */
+  function denied() {
+    const known = told !== undefined || who.reference || names().length > 0;
+    dropAll();
+    forget();
+    who.reference = undefined;
+    names().forEach(remove);
+    syncAgain();
+    if (known) add(message("track", { event: "Consent Updated", properties: {} }), true);
+  }
+}
+
+/** Run what the page called before the tag was there, in order, on the object the page holds. */
+function replay(api) {
+  const early = Array.isArray(stub) ? stub.splice(0) : [];
+  const run = ([name, ...args]) =>
+    typeof api[name] === "function" ? api[name](...args) : Promise.resolve(false);
+  window[settings.global] = Object.assign(stub, api, {
+    push: (...calls) => calls.forEach(run),
+  });
+  early.forEach((call) => run(call).then(call.done));
+}

@@ -1,0 +1,41 @@
+"""Fixtures of the seat files' tests: the example seats and a small table of correspondence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import service
+from audiences.exports.seats import Seat, load_seats
+from matching.ids import VISITOR_FIRST
+from matching.partner_ids_store import LiveIds
+
+MakeLive = Callable[[Sequence[tuple[int, str]], Mapping[str, int]], LiveIds]
+
+
+@pytest.fixture(scope="session")
+def example_config() -> Path:
+    """Give the folder of the example configuration."""
+    return Path(service.__file__).parent / "example_config"
+
+
+@pytest.fixture(scope="session")
+def seats(example_config: Path) -> dict[str, Seat]:
+    """Give the example seats by key."""
+    return {seat.key: seat for seat in load_seats(example_config)}
+
+
+@pytest.fixture(scope="session")
+def make_live() -> MakeLive:
+    """Give a maker of live ids from (visitor number, id) pairs and the ids' ordinals."""
+
+    def make(carried: Sequence[tuple[int, str]], ordinals: Mapping[str, int]) -> LiveIds:
+        rows = sorted(carried, key=lambda row: (row[1], row[0]))
+        return LiveIds(
+            visitors=np.array([VISITOR_FIRST + number for number, _ in rows], dtype=np.uint32),
+            id_ordinals=np.array([ordinals[text] for _, text in rows], dtype=np.uint32),
+            ids=[text for _, text in rows],
+        )
+
+    return make

@@ -1,0 +1,309 @@
+"""The tag in a real browser: one page of `pages/` per behaviour, against the stand-in server."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+OF_STORAGE = "Object.keys(localStorage)"
+
+
+def names(messages: list[dict[str, Any]]) -> list[str]:
+    """Say what happened, in order: an event's name or the message's type."""
+    return [message.get("event", message["type"]) for message in messages]
+
+
+def test_first_visit_sends_one_page_message(page: Page, server: Any) -> None:
+    """A first visit sends exactly one page message, after the Segment spec."""
+    page.goto(f"{server.url}/pages/first_visit.html?from=mail#top")
+    [message] = server.wait_for_messages(1)
+    assert message["type"] == "page"
+    assert len(message["messageId"]) == 32
+    assert message["timestamp"] <= message["sentAt"]
+    assert message["properties"]["url"] == f"{server.url}/pages/first_visit.html?from=mail"
+    assert message["context"]["page"]["path"] == "/pages/first_visit.html"
+    assert message["context"]["page"]["title"] == "First visit"
+    assert message["context"]["library"]["name"] == "jumelle-js"
+    assert "userId" not in message
+    assert "anonymousId" not in message
+    assert server.stays_quiet("/t")
+
+
+def test_messages_need_no_preflight(page: Page, server: Any) -> None:
+    """Messages go as text with the write key in the address and the browser's cookies."""
+    page.goto(f"{server.url}/pages/first_visit.html")
+    server.wait_for_messages(1)
+    page.evaluate("jumelle.track('Second')")
+    server.wait_for_messages(2)
+    [first, second] = server.heard("/t")
+    assert first.query == {"key": "demo"}
+    assert first.headers["content-type"] == "text/plain"
+    assert "cookie" not in first.headers
+    assert second.headers["cookie"] == "jml=signed"
+
+
+def test_calls_resolve_with_the_servers_answer(page: Page, server: Any) -> None:
+    """A call's promise says whether the server has the message."""
+    page.goto(f"{server.url}/pages/first_visit.html")
+    server.wait_for_messages(1)
+    assert page.evaluate("jumelle.track('Kept')") is True
+    server.answers = [type("Refusal", (), {"status": 400, "headers": {}})]
+    assert page.evaluate("jumelle.track('Refused')") is False
+    assert page.evaluate("jumelle.track('Huge', {text: 'x'.repeat(40000)})") is False
+    assert names(server.messages) == ["page", "Kept", "Refused"]
+
+
+def test_visitor_reference_names_the_browser(page: Page, server: Any) -> None:
+    """The reference of the server's answer is given to the page and sent from then on."""
+    page.goto(f"{server.url}/pages/first_visit.html")
+    assert page.evaluate("jumelle.anonymousId()") == "visitor-reference"
+    page.reload()
+    messages = server.wait_for_messages(2)
+    assert messages[1]["anonymousId"] == "visitor-reference"
+
+
+def test_page_of_an_application_is_counted_once(page: Page, server: Any) -> None:
+    """A new address counts once, the same address and its fragment do not, going back does."""
+    page.goto(f"{server.url}/pages/single_page_app.html")
+    page.evaluate("go('/pages/bikes', 'Bikes')")
+    server.wait_for_messages(2)
+    page.evaluate("location.hash = 'details'")
+    page.evaluate("history.replaceState({scroll: 300}, '')")
+    page.evaluate("go('/pages/helmets', 'Helmets'); jumelle.track('Product Viewed')")
+    server.wait_for_messages(4)
+    page.evaluate("history.go(-2)")
+    messages = server.wait_for_messages(5)
+    assert server.stays_quiet("/t")
+    assert names(messages) == ["page", "page", "page", "Product Viewed", "page"]
+    paths = [message["context"]["page"]["path"] for message in messages]
+    assert paths[1:] == ["/pages/bikes", "/pages/helmets", "/pages/helmets", "/pages/bikes"]
+    assert messages[1]["context"]["page"]["title"] == "Bikes"
+    assert messages[1]["context"]["page"]["referrer"] == f"{server.url}/pages/single_page_app.html"
+
+
+def test_required_consent_holds_everything_back(page: Page, server: Any) -> None:
+    """Where consent is required nothing is stored or sent before it, and all of it after."""
+    server.settings = {"consent": "required"}
+    server.syncs = [{"url": f"{server.url}/pixel", "type": "redirect"}]
+    page.goto(f"{server.url}/pages/first_visit.html")
+    page.evaluate("void jumelle.track('Early')")
+    assert server.stays_quiet("/t")
+    assert page.evaluate(OF_STORAGE) == []
+    assert page.context.cookies() == []
+    assert page.evaluate("jumelle.anonymousId()") is None
+    page.evaluate("jumelle.consent({store: true, audiences: true, sync: false})")
+    messages = server.wait_for_messages(2)
+    assert names(messages) == ["page", "Early"]
+    explicit = {"store": True, "audiences": True, "sync": False}
+    assert [message["context"]["consent"]["explicit"] for message in messages] == [explicit] * 2
+    assert server.stays_quiet("/cookie_sync")
+    assert server.heard("/cookie_sync") == []
+
+
+def test_refusal_keeps_nothing_but_the_choice(page: Page, server: Any) -> None:
+    """After a refusal nothing leaves the page and only the refusal itself is remembered."""
+    server.settings = {"consent": "required"}
+    page.goto(f"{server.url}/pages/first_visit.html")
+    page.wait_for_function("window.jumelle && jumelle.version")
+    page.evaluate("jumelle.consent({store: false, sync: false})")
+    assert page.evaluate("jumelle.track('Refused')") is False
+    page.reload()
+    page.wait_for_function("window.jumelle && jumelle.version")
+    assert page.evaluate("jumelle.track('Refused')") is False
+    assert server.stays_quiet("/t")
+    assert server.messages == []
+    assert page.evaluate(OF_STORAGE) == ["jumelle:demo:consent"]
+    page.evaluate("jumelle.consent({store: true})")
+    assert names(server.wait_for_messages(1)) == ["page"]
+
+
+def test_withdrawal_reaches_the_server(page: Page, server: Any) -> None:
+    """A refusal after a yes is told to the server once, and what was kept is removed."""
+    page.goto(f"{server.url}/pages/first_visit.html")
+    assert page.evaluate("jumelle.anonymousId()") == "visitor-reference"
+    page.evaluate("jumelle.consent({store: false, audiences: false})")
+    messages = server.wait_for_messages(2)
+    assert names(messages) == ["page", "Consent Updated"]
+    assert messages[1]["context"]["consent"]["explicit"] == {"store": False, "audiences": False}
+    assert page.evaluate(OF_STORAGE) == ["jumelle:demo:consent"]
+    assert page.evaluate("jumelle.anonymousId()") is None
+
+
+def test_consent_platform_is_waited_for(page: Page, server: Any) -> None:
+    """With a TCF platform on the page its answer is awaited and sent with every message."""
+    page.goto(f"{server.url}/pages/consent_platform.html")
+    assert server.stays_quiet("/t")
+    page.evaluate("tell('useractioncomplete', true)")
+    [message] = server.wait_for_messages(1)
+    assert message["context"]["consent"] == {"tcf": "CTCF", "gdpr": True}
+    page.evaluate("tell('cmpuishown', true)")
+    page.evaluate("tell('useractioncomplete', false)")
+    assert names(server.wait_for_messages(2)) == ["page", "Consent Updated"]
+    assert page.evaluate(OF_STORAGE) == []
+
+
+def test_us_signals_are_sent_and_stop_the_sync(page: Page, server: Any) -> None:
+    """GPP, US Privacy and Global Privacy Control travel along; with GPC no partner is met."""
+    server.syncs = [{"url": f"{server.url}/pixel", "type": "redirect"}]
+    page.goto(f"{server.url}/pages/us_privacy_signals.html")
+    [message] = server.wait_for_messages(1)
+    assert message["context"]["consent"] == {
+        "gpp": "DBABL~1",
+        "gpp_sid": [7],
+        "us_privacy": "1YNN",
+        "gpc": True,
+    }
+    assert server.stays_quiet("/cookie_sync")
+    assert server.heard("/cookie_sync") == []
+
+
+def test_unload_hands_over_twenty_events(page: Page, server: Any) -> None:
+    """Twenty events of a page that is left at once all arrive, each once, in order."""
+    page.goto(f"{server.url}/pages/unload.html")
+    server.wait_for_messages(1)
+    page.evaluate("leave()")
+    messages = server.wait_for_messages(21)
+    assert server.stays_quiet("/t")
+    steps = [message["properties"]["n"] for message in server.messages if "event" in message]
+    assert steps == list(range(20))
+    assert len({message["messageId"] for message in messages}) == 21
+
+
+def test_unsent_messages_go_with_the_next_page(page: Page, server: Any) -> None:
+    """What a page could not send rests without its token and is sent by the next page."""
+    page.goto(f"{server.url}/pages/first_visit.html")
+    server.wait_for_messages(1)
+    refused = {"status": 503, "headers": {"Retry-After": "1"}}
+    server.answers = [type("Refusal", (), refused)]
+    page.evaluate("void jumelle.identify('123456', {}, {token: 'a.b.c'})")
+    server.wait_for_messages(2)
+    kept = page.evaluate("JSON.stringify(localStorage)")
+    assert "123456" in kept
+    assert "a.b.c" not in kept
+    page.goto(f"{server.url}/pages/without_tag.html")
+    page.goto(f"{server.url}/pages/first_visit.html")
+    messages = server.wait_for_messages(4)
+    assert names(messages) == ["page", "identify", "identify", "page"]
+    assert messages[1]["messageId"] == messages[2]["messageId"]
+    assert "token" not in messages[2]["context"]
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_temporary_failures_are_tried_again(page: Page, server: Any, status: int) -> None:
+    """A server that is busy gets the same message again, with the same messageId."""
+    server.answers = [type("Refusal", (), {"status": status, "headers": {}})]
+    page.goto(f"{server.url}/pages/first_visit.html")
+    [first, again] = server.wait_for_messages(2)
+    assert first["messageId"] == again["messageId"]
+    assert server.stays_quiet("/t")
+
+
+def test_retry_after_is_honoured(page: Page, server: Any) -> None:
+    """After `Retry-After: 3` nothing is sent for three seconds, also not by later calls."""
+    server.answers = [type("Refusal", (), {"status": 429, "headers": {"Retry-After": "3"}})]
+    page.goto(f"{server.url}/pages/first_visit.html")
+    server.wait_for_messages(1)
+    page.evaluate("void jumelle.track('Later')")
+    assert server.stays_quiet("/t", seconds=2.2)
+    assert names(server.wait_for_messages(3)) == ["page", "page", "Later"]
+
+
+def test_denied_storage_stops_nothing(page: Page, server: Any) -> None:
+    """A browser that denies storage still sends its messages, from memory."""
+    page.goto(f"{server.url}/pages/storage_denied.html")
+    assert page.evaluate("jumelle.track('From memory')") is True
+    assert names(server.messages) == ["page", "From memory"]
+    assert page.evaluate("jumelle.anonymousId()") == "visitor-reference"
+
+
+def test_syncs_are_fired_after_the_first_answer(page: Page, server: Any) -> None:
+    """The partners that are due get an image or a sandboxed frame, once per half hour."""
+    server.syncs = [
+        {"url": f"{server.url}/pixel/x?id=1", "type": "redirect"},
+        {"url": f"{server.url}/pixel/y?id=2", "type": "redirect", "hideReferrer": True},
+        {"url": f"{server.url}/pixel/frame", "type": "iframe"},
+        {"url": "javascript:alert(1)", "type": "iframe"},
+    ]
+    page.goto(f"{server.url}/pages/first_visit.html")
+    server.wait_until(lambda: len([r for r in server.requests if "/pixel" in r.path]) == 3)
+    [asked] = server.heard("/cookie_sync")
+    assert asked.query == {"account": "demo"}
+    assert asked.headers["cookie"] == "jml=signed"
+    assert '"limit":5' in asked.body
+    assert "referer" in server.heard("/pixel/x")[0].headers
+    assert "referer" not in server.heard("/pixel/y")[0].headers
+    assert page.get_attribute("iframe", "sandbox") == "allow-scripts allow-same-origin"
+    page.reload()
+    server.wait_for_messages(2)
+    assert server.stays_quiet("/cookie_sync")
+    assert len(server.heard("/cookie_sync")) == 1
+
+
+def test_identify_proves_and_reset_forgets(page: Page, server: Any) -> None:
+    """The token goes with identify and what follows, until `reset` or another page forgets it."""
+    page.goto(f"{server.url}/pages/first_visit.html")
+    server.wait_for_messages(1)
+    page.evaluate("jumelle.identify(123456, {plan: 'gold'}, {token: 'a.b.c'})")
+    page.evaluate("jumelle.track('Order Completed', {total: 5})")
+    page.evaluate("jumelle.reset()")
+    page.evaluate("jumelle.track('After')")
+    [_, identify, order, signed_out, after] = server.wait_for_messages(5)
+    assert identify["userId"] == "123456"
+    assert identify["traits"] == {"plan": "gold"}
+    assert [m["context"].get("token") for m in (identify, order, signed_out)] == ["a.b.c"] * 3
+    assert signed_out["event"] == "Signed Out"
+    assert order["userId"] == "123456"
+    assert "userId" not in after
+    assert "token" not in after["context"]
+
+
+def test_customer_stays_named_but_unproven_on_the_next_page(page: Page, server: Any) -> None:
+    """The next page still names the customer, without the proof: the token is never stored."""
+    page.goto(f"{server.url}/pages/first_visit.html")
+    page.evaluate("jumelle.identify('123456', {}, {token: 'a.b.c'})")
+    page.reload()
+    message = server.wait_for_messages(3)[2]
+    assert message["userId"] == "123456"
+    assert "token" not in message["context"]
+
+
+def test_stub_is_replayed_in_order(page: Page, server: Any) -> None:
+    """Calls made before the tag is there run in order and keep their promises."""
+    page.goto(f"{server.url}/pages/stub_first.html")
+    messages = server.wait_for_messages(4)
+    assert names(messages) == ["First", "identify", "Second", "page"]
+    page.wait_for_function("answers.length === 2")
+    assert page.evaluate("answers") == [["ready"], ["First", True]]
+
+
+def test_including_the_tag_twice_is_safe(page: Page, server: Any) -> None:
+    """Stub and tag included twice send every message once."""
+    page.goto(f"{server.url}/pages/twice.html")
+    page.evaluate("jumelle.track('Once')")
+    server.wait_for_messages(2)
+    assert server.stays_quiet("/t")
+    assert names(server.messages) == ["page", "Once"]
+
+
+def test_other_calls_follow_the_segment_spec(page: Page, server: Any) -> None:
+    """`group`, `alias` and a named `page` carry the fields of the Segment spec."""
+    server.settings = {"autoPage": False}
+    page.goto(f"{server.url}/pages/first_visit.html")
+    page.wait_for_function("window.jumelle && jumelle.version")
+    page.evaluate("jumelle.page('Home', {theme: 'dark'})")
+    page.evaluate("jumelle.group('household-7', {size: 3})")
+    page.evaluate("jumelle.alias('123456', 'guest-9')")
+    [view, group, alias] = server.wait_for_messages(3)
+    assert (view["name"], view["properties"]["theme"]) == ("Home", "dark")
+    assert (group["groupId"], group["traits"]) == ("household-7", {"size": 3})
+    assert (alias["userId"], alias["previousId"]) == ("123456", "guest-9")
+
+
+def test_global_can_have_another_name(page: Page, server: Any) -> None:
+    """The setting `global` gives the tag another name."""
+    server.settings = {"global": "shopTag"}
+    page.goto(f"{server.url}/pages/first_visit.html")
+    page.wait_for_function("window.shopTag && shopTag.version")
+    assert page.evaluate("typeof window.jumelle") == "undefined"
