@@ -24,9 +24,9 @@ from audiences.event_selection import (
     rows_parameters,
     rows_query,
 )
-from audiences.row_stream_store import read_rows
 from audiences.sql import sql
 from matching.ids import NOBODY, VISITOR_FIRST
+from matching.rows_store import all_rows, ticks
 
 FLAG_BOT: Final = 2
 """Bit of `flags`: judged to come from a bot; such events count for nobody."""
@@ -105,7 +105,7 @@ class EventStore:
         """Store each event once per owner, but none of these (row, owner) again."""
         stored = set() if except_rows is None else set(map(tuple, except_rows.tolist()))
         owners = zip(
-            _ints(columns.row), _ints(columns.visitor), _ints(columns.customer), strict=True
+            ticks(columns.row), ticks(columns.visitor), ticks(columns.customer), strict=True
         )
         picked = [
             (index, owner)
@@ -121,11 +121,11 @@ class EventStore:
     def rows_of_chunk(self, chunk: int) -> NDArray[np.uint32]:
         """Give the stored rows of a chunk, ascending."""
         query = sql("event_rows_of_chunk")
-        return read_rows(self._client, query, {"chunk": chunk}, np.dtype("<u4"))
+        return all_rows(self._client, query, np.dtype("<u4"), {"chunk": chunk})
 
     def rows_of_chunk_by_visitor(self, chunk: int) -> NDArray[Any]:
         """Give the stored (row, owner) pairs of a chunk, ascending, as a structured array."""
-        return read_rows(self._client, sql("owner_rows_of_chunk"), {"chunk": chunk}, OWNER_ROWS)
+        return all_rows(self._client, sql("owner_rows_of_chunk"), OWNER_ROWS, {"chunk": chunk})
 
     def message_hashes(
         self, since_ms: int, chunk_other_than: int | None = None
@@ -133,17 +133,17 @@ class EventStore:
         """Give the hashes of the messages received since then, without those of one chunk."""
         chunk = NO_CHUNK if chunk_other_than is None else chunk_other_than
         parameters = {"since_ms": since_ms, "chunk": chunk}
-        return read_rows(self._client, sql("message_hashes"), parameters, np.dtype("<u8"))
+        return all_rows(self._client, sql("message_hashes"), np.dtype("<u8"), parameters)
 
     def owners(self, selection: Selection) -> NDArray[Any]:
         """Give visitor and customer of every event; for selections without conditions or field."""
         query = sql("event_owners")
-        return read_rows(self._client, query, owners_parameters(selection), OWNERS)
+        return all_rows(self._client, query, OWNERS, owners_parameters(selection))
 
     def rows(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
         """Give the events that meet the selection, with amounts."""
         parameters = rows_parameters(selection, currencies)
-        return read_rows(self._client, sql(rows_query(selection)), parameters, ROWS)
+        return all_rows(self._client, sql(rows_query(selection)), ROWS, parameters)
 
     def left_out(self, selection: Selection, currencies: Mapping[str, str]) -> int:
         """Count the events that a sum leaves out for their currency."""
@@ -154,7 +154,7 @@ class EventStore:
     def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:
         """Give the visitors and customers that did anything on the site."""
         parameters = {"site": site, "last": date_of(last_day)}
-        return read_rows(self._client, sql("owners_on_site"), parameters, OWNERS)
+        return all_rows(self._client, sql("owners_on_site"), OWNERS, parameters)
 
     def visitors_of_bots(self) -> BitMap:
         """Give the visitors with any event that was flagged as a bot's."""
@@ -199,23 +199,18 @@ class EventStore:
 
 def _columns(columns: EventColumns) -> dict[str, Any]:
     return {
-        "chunk": _ints(columns.chunk),
-        "row": _ints(columns.row),
-        "received_at": _ints(columns.received_at_ms),
-        "at": _ints(columns.at_ms),
+        "chunk": ticks(columns.chunk),
+        "row": ticks(columns.row),
+        "received_at": ticks(columns.received_at_ms),
+        "at": ticks(columns.at_ms),
         "event": columns.event,
         "site": columns.site,
-        "visitor": _ints(columns.visitor),
-        "customer": _ints(columns.customer),
-        "message_hash": _ints(columns.message_hash),
-        "flags": _ints(columns.flags),
+        "visitor": ticks(columns.visitor),
+        "customer": ticks(columns.customer),
+        "message_hash": ticks(columns.message_hash),
+        "flags": ticks(columns.flags),
         "properties": columns.properties,
     }
-
-
-def _ints(column: Ints) -> Sequence[int]:
-    """Give plain integers: the driver takes ticks of a time as such only."""
-    return column.tolist() if isinstance(column, np.ndarray) else column
 
 
 def _event_row(row: Sequence[Any]) -> EventRow:

@@ -18,6 +18,7 @@ from audiences.bitmap_states import decode_length, decode_state
 from audiences.conditions import Op, Scalar, Value, holds, numbers_of, texts_of
 from audiences.sql import sql
 from matching.bitmaps import bitmap_of
+from matching.customer_traits_store import read_traits
 
 COMPUTED_KIND: Final = "computed"
 
@@ -107,25 +108,13 @@ class TraitStore:
             for trait, computed in self._computed.items()
         ]
 
-    def traits_of(self, person: int) -> dict[str, Scalar]:
+    def traits_of(self, person: int) -> dict[str, object]:
         """Give the traits of one customer; of an unlinked visitor the computed ones."""
-        rows = self._client.query(
-            sql("traits_of_customer"), parameters={"customer": person}
-        ).result_rows
-        stored = {trait: _scalar(kind, text, number) for trait, kind, text, number in rows}
-        return stored | {
+        return read_traits(self._client, person) | {
             trait: computed.values[int(computed.codes[place[0]])]
             for trait, computed in self._computed.items()
             if (place := np.flatnonzero(computed.persons == person)).size
         }
-
-
-def _scalar(kind: str, text: str, number: float) -> Scalar:
-    if kind == "boolean":
-        return text == "true" if text else bool(number)
-    if kind in {"text", "date"}:
-        return text
-    return int(number) if number.is_integer() else number
 
 
 def _decode_values(rows: memoryview) -> Sequence[TraitValue]:

@@ -60,7 +60,7 @@ class ConsentStore:
 
     def insert(self, columns: ConsentColumns) -> None:
         """Append rows; the caller keeps one insert within a million rows and one month."""
-        if not columns.chunk:
+        if len(columns.chunk) == 0:
             return
         self._client.insert(
             "consents",

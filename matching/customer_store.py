@@ -120,7 +120,7 @@ class CustomerStore:
         with self._lock:
             keys = self._caches[VISITORS].keys_of(np.array(ordinals, dtype=np.uint32))
         ids = bytes_of_keys(keys)
-        live: list[bool] = keys.any(axis=1).tolist()
+        live = (keys != 0).any(axis=1).tolist()
         return {
             ordinal: VisitorId(each)
             for ordinal, each, is_live in zip(ordinals, ids, live, strict=True)

@@ -178,8 +178,8 @@ def _shared_devices(
 
 
 def _cut_over_limit(links: Links, limits: Limits) -> None:
-    """Keep each customer's newest links, up to the limit; among equal times the lower visitor's."""
-    held = np.bincount(links.customer_of)
+    """Keep each customer's newest links up to the limit, of equal times the lower visitor's."""
+    held = np.bincount(links.customer_of, minlength=1)
     held[NOBODY] = 0
     too_many = held > limits.visitors_per_customer
     visitors = np.flatnonzero(too_many[links.customer_of])

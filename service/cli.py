@@ -74,5 +74,8 @@ def main() -> None:
     cli(prog_name="jumelle")
 
 
-for command in (demo, *API_COMMANDS, *local_commands()):
+for command in (demo, *API_COMMANDS, *local_commands):
     cli.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -74,7 +74,7 @@ def identity_show(api: ApiClient, id_: str, as_json: bool) -> None:
         }
     )
     for visitor in card.get("visitors", []):
-        stdout().print(f"visitor {visitor['visitor']}, last seen {visitor.get('last_seen')}")
+        print_facts({"visitor": visitor["visitor"], "last_seen": visitor.get("last_seen")})
         print_table(
             visitor.get("links", []),
             [("crm_id", "linked to"), ("method", "by"), ("at", "at"), ("status", "status")],

@@ -149,12 +149,8 @@ def export_list(api: ApiClient, as_json: bool) -> None:
     if as_json:
         print_json(answer)
         return
-    rows = [
-        {"run": each["run"], "run status": each["status"], **of_seat}
-        for each in answer["exports"]
-        for of_seat in each.get("seats", []) or [{}]
-    ]
-    print_table(rows, [("run", "run"), ("run status", "run status"), *FILES])
+    columns = [("run", "run"), ("seat", "seat"), ("status", "status"), ("at", "at")]
+    print_table(answer["exports"], columns)
 
 
 @export.command("show")
@@ -175,5 +171,5 @@ def export_show(api: ApiClient, run: str, as_json: bool) -> None:
         for segment in of_seat.get("segments", [])
         for step in segment.get("waterfall", [])
     ]
-    names = ("seat", "audience", "segment", "step", "people", "ids")
+    names = ("seat", "audience", "segment", "step", "people", "browsers", "ids")
     print_table(steps, [(name, name) for name in names])

@@ -7,6 +7,7 @@ one JSON value.
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from rich.text import Text
 
 PIPE_WIDTH = 200
 BAR_WIDTH = 28
+TIMES = frozenset({"at", "seen", "first_seen", "last_seen", "built_at", "last_returned"})
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 Advance = Callable[[int], None]
@@ -57,7 +59,7 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in facts.items():
-        grid.add_row(name, Text(as_text(value)))
+        grid.add_row(name, Text(_cell(name, value)))
     stdout().print(grid)
 
 
@@ -65,10 +67,10 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> Ta
     """Lay rows out as a table; numbers stand to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, heading in columns:
-        numbers = any(isinstance(row.get(name), int | float) for row in rows)
+        numbers = name not in TIMES and any(isinstance(row.get(name), int | float) for row in rows)
         table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(as_text(row.get(name))) for name, _ in columns))
+        table.add_row(*(Text(_cell(name, row.get(name))) for name, _ in columns))
     return table
 
 
@@ -87,6 +89,11 @@ def as_text(value: Any) -> str:
     if isinstance(value, list) and not any(isinstance(part, dict | list) for part in value):
         return ", ".join(as_text(part) for part in value) or "-"
     return msgspec.json.encode(value).decode()
+
+
+def as_time(at_ms: int) -> str:
+    """Write a time of the API, milliseconds since the epoch, in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def bar(share: float, width: int = BAR_WIDTH) -> str:
@@ -208,8 +215,7 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
     ) as shown:
         task = shown.add_task(label, total=total)
         yield lambda done: shown.update(task, completed=done)
-        if total is not None:
-            shown.update(task, completed=total)
+        shown.update(task, total=total or 1, completed=total or 1)
 
 
 def _shares(rows: Sequence[Mapping[str, Any]], heading: str, whole: int) -> Table:
@@ -227,6 +233,12 @@ def _shares(rows: Sequence[Mapping[str, Any]], heading: str, whole: int) -> Tabl
             percent(row["people"], whole),
         )
     return table
+
+
+def _cell(name: str, value: Any) -> str:
+    if name in TIMES and isinstance(value, int):
+        return as_time(value)
+    return as_text(value)
 
 
 def _label(step: Mapping[str, Any]) -> str:

@@ -85,9 +85,7 @@ def serve(
     engine.close()
 
 
-def open_engine(
-    environment: Environment, config: Config, *, stand_in: str = ""
-) -> tuple[Engine, TagPart]:
+def open_engine(environment: Environment, config: Config) -> tuple[Engine, TagPart]:
     """Open the data directory for this process, or exit 1 saying who has it."""
     try:
         clickhouse = ClickHouse(
@@ -106,7 +104,6 @@ def open_engine(
         clickhouse=clickhouse,
         keys=keys,
         balance=balance,
-        stand_in=stand_in,
     )
     engine.open()
     part = TagPart(environment.data, worker=0, settings=config.service.spool, balance=balance)

@@ -104,7 +104,9 @@ class ExportStore:
         self, seat: str, run: int, days: Mapping[str, Days], expires_days: Mapping[str, int]
     ) -> None:
         """Write the state that a run leads to; it counts once the run is published."""
-        self._client.command(sql("export_forget_run"), parameters={"seat": seat, "run": run})
+        if self._rows("export_held_rows", seat=seat, run=run)[0][0]:
+            parameters = {"seat": seat, "run": run}
+            self._client.command(sql("export_forget_run"), parameters=parameters)
         now_us = _now_us()
         rows = [
             held_row(seat, run, segment, day, expires_days.get(segment, 0), ids, now_us)

@@ -53,7 +53,7 @@ class Staging:
 
     def begin(self) -> None:
         """Start empty, whatever an earlier attempt of the run left."""
-        shutil.rmtree(self._staged, ignore_errors=True)
+        self.drop()
         self._staged.mkdir(parents=True)
 
     def open_file(self, name: str) -> BinaryIO:
@@ -94,7 +94,11 @@ def drop_unpublished(folder: Path, seat: Seat, run: int, names: Sequence[str]) -
     if not (folder / manifest_name(seat.key, run)).exists():
         for name in names:
             Path(name).unlink(missing_ok=True)
-        Staging(folder, run).drop()
+
+
+def drop_staged(folder: Path) -> None:
+    """Remove what earlier runs left unfinished: it names people."""
+    shutil.rmtree(folder / STAGING, ignore_errors=True)
 
 
 def read_manifest(path: Path) -> Manifest:

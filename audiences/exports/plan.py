@@ -7,6 +7,7 @@ segment and a report of each. Nothing here touches files or the database.
 import datetime as dt
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -56,6 +57,7 @@ def plan_export(
     found = _Reached(seat, members, live, allowed, suppressed, held)
     for activation in activations:
         found.put(activation)
+    found.keep_unbuilt()
     refused = _refused_ids(seat, live, found.wanted, held)
     forced, denied = _forced(seat, live, frozen)
     wanted = {
@@ -107,37 +109,47 @@ class _Reached:
         self._suppressed = suppressed
         self._held = held
         self._carriers: dict[tuple[str, int], Carriers] = {}
+        self._unbuilt: list[Activation] = []
 
     def put(self, activation: Activation) -> None:
-        segment = activation.segment
-        report = SegmentReport(
-            segment=segment,
-            audience=activation.audience,
-            status=SegmentStatus.NOT_BUILT,
-            expires_days=self._seat.lifetime_days(activation.expires_days),
-        )
-        held = everything(self._held.days.get(segment, {}))
+        """Find the ids of one audience, or none when too few people are reached."""
         built = self._members(activation.audience)
         if built is None:
-            self.wanted[segment] = self._still_sendable(held)
-            self.segments.append(report)
+            self._unbuilt.append(activation)
             return
         people, persons = built
         reached = reach_of(persons, self._carriers_of(people))
-        self.wanted[segment] = reached.ids
-        status = SegmentStatus.SENT
+        status, wanted = SegmentStatus.SENT, reached.ids
         if reached.people < self._seat.min_size:
             status = SegmentStatus.BELOW_MINIMUM
-            self.below.add(segment)
+            self.below.add(activation.segment)
             if self._seat.membership.removal is Removal.REPLACE:
-                self.wanted[segment] = BitMap()
+                wanted = BitMap()
+        self._note(
+            activation,
+            wanted,
+            status=status,
+            people=reached.people,
+            ids=len(reached.ids),
+            waterfall=reached.waterfall,
+        )
+
+    def keep_unbuilt(self) -> None:
+        """Let audiences without a build keep what they hold, less what may not be sent."""
+        for activation in self._unbuilt:
+            held = everything(self._held.days.get(activation.segment, {}))
+            sendable = [each.ids for each in self._carriers.values()]
+            wanted = BitMap.intersection(held, *sendable)
+            self._note(activation, wanted, status=SegmentStatus.NOT_BUILT)
+
+    def _note(self, activation: Activation, wanted: BitMap, **facts: Any) -> None:
+        self.wanted[activation.segment] = wanted
         self.segments.append(
-            msgspec.structs.replace(
-                report,
-                status=status,
-                people=reached.people,
-                ids=len(reached.ids),
-                waterfall=reached.waterfall,
+            SegmentReport(
+                segment=activation.segment,
+                audience=activation.audience,
+                expires_days=self._seat.lifetime_days(activation.expires_days),
+                **facts,
             )
         )
 
@@ -148,9 +160,6 @@ class _Reached:
                 people=people, live=self._live, allowed=self._allowed, suppressed=self._suppressed
             )
         return self._carriers[key]
-
-    def _still_sendable(self, held: BitMap) -> BitMap:
-        return BitMap.intersection(held, *(each.ids for each in self._carriers.values()))
 
 
 def _check_segments(seat: Seat, activations: Sequence[Activation]) -> None:
@@ -233,5 +242,5 @@ def _segments(active: Sequence[SegmentReport], changes: Changes) -> list[Segment
             removes=len(changes.removes.get(each.segment, ())),
             refreshes=len(changes.refreshes.get(each.segment, ())),
         )
-        for each in (*active, *withdrawn)
+        for each in sorted((*active, *withdrawn), key=lambda each: each.segment)
     ]

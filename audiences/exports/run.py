@@ -5,17 +5,16 @@ point leaves the old state or the new one. Delivery to the partner is not done h
 """
 
 import datetime as dt
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 from pyroaring import BitMap
 
 from audiences.exports.export_store import ExportStore
 from audiences.exports.formats.choose import writer_of
-from audiences.exports.formats.parts import Part, Parts
+from audiences.exports.formats.parts import Part, Parts, discard
 from audiences.exports.formats.rows import Counts, UnwritableRow
 from audiences.exports.id_rows import id_rows
 from audiences.exports.ledger import keep_held
@@ -23,6 +22,7 @@ from audiences.exports.manifest import (
     Manifest,
     SegmentLine,
     Staging,
+    drop_staged,
     drop_unpublished,
     manifest_name,
 )
@@ -116,6 +116,7 @@ def _settle(seat: Seat, folder: Path, store: ExportStore) -> None:
         else:
             report = msgspec.json.decode(row.report, type=ExportReport)
             drop_unpublished(folder, seat, row.run, report.files)
+    drop_staged(folder)
 
 
 def _published(seat: Seat, run: int, store: ExportStore) -> ExportReport | None:
@@ -141,7 +142,7 @@ def _carry_out(work: _Run, plan: Plan, texts: Texts, *, dry_run: bool) -> Export
     if report.status is not ExportStatus.PUBLISHED:
         return _note(work, report)
     if dry_run:
-        parts = _write(work, plan, removed_texts, _discard)
+        parts = _write(work, plan, removed_texts, discard)
         report = msgspec.structs.replace(_with_parts(report, parts), status=ExportStatus.DRY_RUN)
         return _note(work, report)
     return _publish(work, plan, report, removed_texts)
@@ -289,14 +290,3 @@ def _note(work: _Run, report: ExportReport) -> ExportReport:
         ExportRow(run=work.run, seat=work.seat.key, status=report.status, report=text)
     )
     return report
-
-
-def _discard(_name: str) -> BinaryIO:
-    return _Nowhere()
-
-
-class _Nowhere(io.BytesIO):
-    """A file that keeps nothing: what a dry run writes to."""
-
-    def write(self, data: Any, /) -> int:
-        return len(memoryview(data))

@@ -1,6 +1,9 @@
 -- One row per value of the trait, the most frequent first: the value as text and, as a bitmap state, the customers that
--- have it. For breakdowns; at most `limit` rows (RowBinary).
-select if(text = '' and kind != 'text', toString(number), text) as shown, groupBitmapState(customer)
+-- have it; a set counts once per member. Asked by TraitStore.values for breakdowns; at most `limit` rows (RowBinary).
+select
+  arrayJoin(if(kind = 'set', JSONExtract(text, 'Array(String)'),
+    [multiIf(kind = 'number', toString(number), kind = 'boolean', if(number = 0, 'false', 'true'), text)])) as shown,
+  groupBitmapState(customer)
 from customer_traits final
 where trait = {trait:String} and kind != ''
 group by shown

@@ -31,29 +31,27 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
 class Bits:
     """The bits of one text, read from left to right."""
 
-    __slots__ = ("_bytes", "_end", "_position")
+    __slots__ = ("_digits", "_position")
 
     def __init__(self, text: str) -> None:
         if len(text) > TEXT_CHARS_MAX or not _ALPHABET.fullmatch(text):
             raise UnreadableError("not base64url text of an accepted length")
         # Why: these formats pack 6 bits a character, so any number of characters is right.
-        self._bytes = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
-        self._end = 6 * len(text)
+        filled = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
+        # Why: slicing ones and zeros and int(.., 2) is the fastest read that Python has.
+        self._digits = f"{int.from_bytes(filled, 'big'):0{8 * len(filled)}b}"[: 6 * len(text)]
         self._position = 0
 
     def read(self, width: int) -> int:
         """Read the next `width` bits as an unsigned number."""
         start = self._position
-        stop = start + width
-        if stop > self._end:
-            raise UnreadableError(f"ends {stop - self._end} bits too early")
-        self._position = stop
-        last = (stop + 7) >> 3
-        word = int.from_bytes(self._bytes[start >> 3 : last], "big")
-        return (word >> ((last << 3) - stop)) & ((1 << width) - 1)
+        stop = self._position = start + width
+        if stop > len(self._digits):
+            raise UnreadableError(f"ends {stop - len(self._digits)} bits too early")
+        return int(self._digits[start:stop], 2) if width else 0
 
     def finish(self) -> None:
         """Refuse more after the last field than an encoder's padding, whose value is ignored."""
-        surplus = self._end - self._position
+        surplus = len(self._digits) - self._position
         if surplus > _PAD_BITS_MAX:
             raise UnreadableError(f"has {surplus} bits after the last field")

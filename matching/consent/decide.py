@@ -170,7 +170,8 @@ def _judge_gpp(asked: _Asked) -> Reason | None:
     denials = [reason for reason in reasons if reason not in {None, Reason.ALLOWED}]
     if denials:
         return denials[0]
-    return Reason.ALLOWED if Reason.ALLOWED in reasons and signals.gpp_sid else None
+    is_named = max(signals.gpp_sid, default=0) > 0
+    return Reason.ALLOWED if is_named and Reason.ALLOWED in reasons else None
 
 
 def _sections(signals: Signals) -> Gpp | Unreadable:

@@ -186,9 +186,10 @@ def _read_ranges(bits: Bits, last: int) -> Vendors:
 
 
 def _read_entry(bits: Bits, last: int) -> tuple[int, int]:
-    is_range = bits.read(1)
-    start = bits.read(16)
-    end = bits.read(16) if is_range else start
+    if bits.read(1):
+        start, end = divmod(bits.read(32), 1 << 16)
+    else:
+        start = end = bits.read(16)
     if not 1 <= start <= end <= last:
         raise UnreadableError(f"has the vendor range {start}-{end} outside 1-{last}")
     return start, end

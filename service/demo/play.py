@@ -4,7 +4,6 @@ It starts the service as a process of its own and then speaks HTTP only, as brow
 backend and as the command line. What it tells at the end is read back from the API.
 """
 
-import os
 import signal
 import tempfile
 import time
@@ -15,7 +14,6 @@ from importlib.resources import files
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -24,6 +22,7 @@ from service.api_client import ApiClient, ApiError, run_of
 from service.audience_files import AudienceFile, plain, put_audience, read_folder
 from service.cli_output import Advance, progress, say, stderr
 from service.cli_session import CommandError
+from service.config import read_environment
 from service.demo.browsers import Browser, browsers_of
 from service.demo.connections import DemoError
 from service.demo.households import Purchases, read_purchases, write_customers
@@ -33,6 +32,7 @@ from service.demo.till import Shop, now_ms, send_orders
 from service.demo.visits import Played, play_browsers
 from service.import_files import ImportFailedError, Kind, file_size, import_file
 from service.local_commands import click_token
+from service.tag.tokens import Keys
 
 SITE: Final = "demo"
 WRITE_KEY: Final = "demo"
@@ -105,14 +105,16 @@ def _play_through(
 
 
 def _purchases(households: int | None) -> Purchases:
-    zone = ZoneInfo(os.environ.get("JUMELLE_TIMEZONE") or "UTC")
+    zone = read_environment().timezone
     return read_purchases(today=datetime.now(zone).date(), zone=zone, households=households)
 
 
 def _shop(ready: Ready, data: Path) -> Shop:
+    keys = Keys.load_or_create(data / "keys.toml")
+    target = f"{ready.url}/demo/shop"
+
     def click_link(crm_id: str) -> str:
-        target = f"{ready.url}/demo/shop"
-        return f"{ready.url}/c/{click_token(data, site=SITE, crm_id=crm_id, target=target)}"
+        return f"{ready.url}/c/{click_token(keys, site=SITE, crm_id=crm_id, target=target)}"
 
     return Shop(
         url=ready.url,
@@ -162,10 +164,9 @@ def _apply_and_preview(api: ApiClient, audiences: list[AudienceFile]) -> dict[st
     with _stage("Audiences: apply and preview", len(audiences)) as advance:
         for done, file in enumerate(audiences, start=1):
             put_audience(api, file.audience)
-            asked = plain(file.audience)
-            if asked.get("rule"):
-                body = {"rule": asked["rule"], "identity": asked["identity"]}
-                previews[file.key] = api.post("/api/preview", body)
+            if file.audience.rule is not None:
+                asked = {"identity": file.audience.identity, "rule": plain(file.audience)["rule"]}
+                previews[file.key] = api.post("/api/preview", asked)
             advance(done)
     return previews
 

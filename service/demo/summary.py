@@ -23,6 +23,7 @@ from service.cli_output import (
     stdout,
     table_of,
 )
+from service.demo.browsers import Consent, Link
 from service.demo.households import Purchases
 from service.demo.visits import Played
 
@@ -166,11 +167,17 @@ def _headline(summary: Summary, story: Story | None) -> Group:
 
 def _what_was_played(story: Story) -> str:
     purchases, played = story.purchases, story.played
-    known = ", ".join(f"{count:,} by {link}" for link, count in sorted(played.links.items()))
+    known = ", ".join(
+        f"{count:,} by {link}"
+        for link, count in sorted(played.links.items())
+        if link is not Link.NONE
+    )
     return (
         f"{len(purchases.orders):,} orders of {purchases.lines:,} lines "
         f"({purchases.lines_skipped:,} lines without a quantity skipped), moved by "
-        f"{purchases.shifted_days:,} days. Browsers became known: {known}."
+        f"{purchases.shifted_days:,} days. Browsers became known: {known}; "
+        f"{played.links[Link.NONE]:,} stay unknown, {played.left:,} left before any sync, "
+        f"{played.consents.total() - played.consents[Consent.GIVEN]:,} refused syncs."
     )
 
 

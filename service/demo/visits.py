@@ -54,7 +54,9 @@ def play_browsers(
     async def work(connections: Connections, browser: Browser) -> None:
         nonlocal messages
         visit = _Visit(shop, browser, connections, played)
-        messages += await visit.play()
+        # Why in two steps: `+= await` would read before and lose what others add meanwhile.
+        sent = await visit.play()
+        messages += sent
 
     run_all(browsers, work, BROWSERS_AT_ONCE, on_progress)
     return msgspec.structs.replace(played, messages=messages)
@@ -142,7 +144,8 @@ class _Visit:
         for offer in msgspec.json.decode(answer.body)["bidder_status"]:
             partner = offer["bidder"]
             self._played.syncs[partner] += 1
-            self._played.returns[partner] += await self._comes_home(offer["usersync"]["url"])
+            came_home = await self._comes_home(offer["usersync"]["url"])
+            self._played.returns[partner] += came_home
 
     async def _comes_home(self, url: str) -> bool:
         for _ in range(REDIRECTS_MAX):

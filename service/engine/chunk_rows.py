@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import IntFlag
-from functools import lru_cache
 from typing import Final
 
 import msgspec
-from crawlerdetect import CrawlerDetect
 
 from service.engine.seen_messages import SeenMessages
 from service.engine.tombstones import Tombstones
+from service.tag.bots import is_bot
 from service.tag.collect import NO_VISITOR
 from service.tag.messages import Message
 from service.tag.record import Kind, Record
@@ -23,7 +22,6 @@ from service.tag.tag_state import Site
 LATE_MS_MAX: Final = 35 * 86_400_000
 EARLY_MS_MAX: Final = 5 * 60_000
 EPOCH_MS: Final = 0
-SERVER_LIBRARIES: Final = ("analytics-", "jumelle-server")
 
 
 class Flag(IntFlag):
@@ -104,7 +102,10 @@ def rows_of(
 
 
 def _sort_other(record: Record, rows: ChunkRows, tombstones: Tombstones) -> None:
-    names = [("visitor", record.visitor), ("crm_id", record.meta.proved)]
+    names: list[tuple[str, str | bytes]] = [
+        ("visitor", record.visitor),
+        ("crm_id", record.meta.proved),
+    ]
     if tombstones.forbids(names, oldest_ms=record.received_us // 1000):
         rows.dropped["suppressed"] += 1
     else:
@@ -127,7 +128,7 @@ def _event_of(record: Record, message: Message, site: Site | None, seen: SeenMes
     at_ms, flags = _time_of(record, message, received_ms)
     if record.meta.server:
         flags |= Flag.SERVER
-    elif _is_bot(record.meta.agent, message.context.library.name if _library(message) else ""):
+    elif is_bot(record.meta.agent, _library(message)):
         flags |= Flag.BOT
     claimed = "" if record.meta.proved else message.customer
     opened = bool(claimed) and site is not None and site.identify == "open"
@@ -152,8 +153,9 @@ def _event_of(record: Record, message: Message, site: Site | None, seen: SeenMes
     )
 
 
-def _library(message: Message) -> bool:
-    return message.context is not None and message.context.library is not None
+def _library(message: Message) -> str:
+    library = message.context.library if message.context else None
+    return library.name if library else ""
 
 
 def _time_of(record: Record, message: Message, received_ms: int) -> tuple[int, int]:
@@ -177,20 +179,6 @@ def read_time_ms(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
-
-
-def _is_bot(agent: str, library: str) -> bool:
-    if library.startswith(SERVER_LIBRARIES):
-        return False
-    return _is_crawler(agent)
-
-
-_crawlers: Final = CrawlerDetect()
-
-
-@lru_cache(maxsize=65_536)
-def _is_crawler(agent: str) -> bool:
-    return bool(_crawlers.isCrawler(agent))
 
 
 def _bad_of(record: Record, detail: str) -> BadRow:

@@ -1,7 +1,7 @@
 """All stores of the database: the whole of what the engine may ask ClickHouse.
 
-What the loader writes has one client, what previews and builds read another, so that a long question
-does not hold up a chunk.
+What the loader writes, what previews and builds read, and what the operator reads have a client each,
+so that a long question does not hold up a chunk.
 """
 
 from audiences.audience_store import AudienceStore
@@ -29,7 +29,7 @@ class Stores:
         self.partner_ids = PartnerIdsStore(writing)
         self.consents = ConsentStore(writing)
         self.events = EventStore(writing, days)
-        self.operation = OperationStore(writing)
+        self.operation = OperationStore(clickhouse.client())
         self.asked_events = EventStore(asking, days)
         self.traits = TraitStore(asking)
         self.tokens = TokenStore(asking)

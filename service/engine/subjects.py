@@ -4,17 +4,19 @@ Looks up and collects everything that is known under the name; changes nothing.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
-from matching.contact_hashes import contact_hash, seal
+from matching.contact_hashes import hash_of, normalise_email, normalise_phone, seal
 from matching.ids import CrmId, VisitorId
 from matching.partner_ids_store import PartnerIdRow
 from service.engine.stores import Stores
 from service.tag.tokens import Keys
 from service.tag.visitor_cookie import read_reference
 
-VISITOR_HEX_CHARS = 32
+VISITOR_HEX_CHARS: Final = 32
+HEX: Final = frozenset("0123456789abcdef")
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,14 @@ class Subjects:
         ]
         return names
 
+    def possible_names(self, text: str) -> list[tuple[str, str | bytes]]:
+        """Give every name that a text could be, for somebody who is known no more."""
+        names: list[tuple[str, str | bytes]] = [("crm_id", text), *self._contact_names(text)]
+        names += [(kind, text) for kind in self._alias_kinds]
+        if len(text) == VISITOR_HEX_CHARS and set(text) <= HEX:
+            names.append(("visitor", bytes.fromhex(text)))
+        return names
+
     def partner_ids_of(self, subject: Subject) -> list[PartnerIdRow]:
         """Give the rows of the table of correspondence for this person."""
         if not subject.visitors:
@@ -98,11 +108,8 @@ class Subjects:
 
     def _by_visitor(self, text: str) -> Subject | None:
         visitor = read_reference(self._keys, text)
-        if visitor is None and len(text) == VISITOR_HEX_CHARS:
-            try:
-                visitor = VisitorId(bytes.fromhex(text))
-            except ValueError:
-                return None
+        if visitor is None and len(text) == VISITOR_HEX_CHARS and set(text) <= HEX:
+            visitor = VisitorId(bytes.fromhex(text))
         if visitor is None:
             return None
         ordinal = int(self._stores.customers.find_visitors([visitor])[0])
@@ -113,15 +120,15 @@ class Subjects:
         return self.of_customer(ordinal) if ordinal else None
 
     def _by_contact(self, text: str) -> Subject | None:
-        for kind in ("email", "phone"):
-            try:
-                sealed = seal(contact_hash(kind, text), self._seal_key)
-            except ValueError:
-                continue
-            customer = self._stores.customers.find_by_name(kind, sealed)
+        for name in self._contact_names(text):
+            customer = self._stores.customers.find_by_name(*name)
             if customer:
                 return self.of_customer(customer)
         return None
+
+    def _contact_names(self, text: str) -> list[tuple[str, str]]:
+        found = (("email", normalise_email(text)), ("phone", normalise_phone(text)))
+        return [(kind, seal(hash_of(name), self._seal_key)) for kind, name in found if name]
 
     def _by_alias(self, text: str) -> Subject | None:
         for kind in self._alias_kinds:

@@ -18,8 +18,11 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
         found = read_click(collector.keys, token, now_s=request.now_s)
     except TokenError as problem:
         return Outcome(answer=refusal(410, f"this link no longer works: {problem}"))
-    headers = (("Location", found.target), ("Cache-Control", "no-store"))
-    headers += (("Referrer-Policy", "no-referrer"),)
+    headers: tuple[tuple[str, str], ...] = (
+        ("Location", found.target),
+        ("Cache-Control", "no-store"),
+        ("Referrer-Policy", "no-referrer"),
+    )
     plain = TagAnswer(status=302, headers=headers)
     site = next((each for each in collector.state.sites if each.key == found.site), None)
     if site is None:

@@ -1,7 +1,7 @@
 """A request comes in, an answer and the records to keep go out; nothing is written here.
 
-The journey of one message is the list `STEPS`: each step takes the message's `Draft`, gives it back or
-stops with a `DropReason`. Which routes exist is said in `routes.py`.
+The journey of one message is a list of steps (`STEPS_OF_TAG`, `STEPS_OF_SEGMENT`): each adds to the
+message's `Draft` or stops with a `DropReason`. Which routes exist is said in `routes.py`.
 """
 
 import base64
@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from matching.consent.decide import Signals, Use, encode_signals
-from matching.contact_hashes import may_hold_contact, redact_json
+from matching.contact_hashes import Seal, may_hold_contact, redact_json, seal
 from matching.ids import VisitorId
 from service.tag import messages, visitor_cookie
 from service.tag.messages import GivenBatch, Message
@@ -43,7 +43,7 @@ class DropReason(StrEnum):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a request: the answer, the records to append first, and every message's fate."""
+    """What became of a request: the answer, the records to append first, what was dropped."""
 
     answer: TagAnswer
     records: tuple[bytes, ...] = ()
@@ -86,7 +86,8 @@ class Collector:
     def __init__(self, *, state: Callable[[], TagState], keys: Keys) -> None:
         self._state = state
         self.keys = keys
-        self._contact_key = keys.contact_key
+        contact_key = keys.contact_key
+        self._seal: Seal = lambda hash_hex: seal(hash_hex, contact_key)
 
     @property
     def state(self) -> TagState:

@@ -4,6 +4,7 @@ Source of the fields: the Segment spec (common fields, the six types, batch).
 Nothing here knows cookies, consent or keys.
 """
 
+from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
@@ -155,13 +156,13 @@ def _read_message(raw: bytes, type_: str) -> Given:
     except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
         return Given(message=None, raw=raw, problem=str(problem))
     kind = type_ or message.type
-    problem = _problem_of(message, kind)
-    if problem:
-        return Given(message=None, raw=raw, problem=problem)
+    fault = _fault_of(message, kind)
+    if fault:
+        return Given(message=None, raw=raw, problem=fault)
     return Given(message=msgspec.structs.replace(message, type=kind), raw=raw)
 
 
-def _problem_of(message: Message, kind: str) -> str:
+def _fault_of(message: Message, kind: str) -> str:
     if kind not in TYPES:
         return f"type is {kind!r}; give one of {', '.join(sorted(TYPES))}"
     if kind == "track" and not message.event:
@@ -169,4 +170,16 @@ def _problem_of(message: Message, kind: str) -> str:
     for name, raw in (("properties", message.properties), ("traits", message.traits)):
         if bytes(raw)[:1] not in {b"", b"{", b"n"}:
             return f"`{name}` must be an object"
+    for name, text in (("timestamp", message.timestamp), ("sentAt", message.sent_at)):
+        if text and not is_time(text):
+            return f"`{name}` is {text[:40]!r}; give an ISO 8601 time"
     return ""
+
+
+def is_time(text: str) -> bool:
+    """Tell an ISO 8601 time from other text."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

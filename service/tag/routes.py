@@ -150,7 +150,8 @@ async def _body_of(receive: Receive) -> bytes | None:
     body = b""
     while True:
         event: Any = await receive()
-        body += event.get("body", b"")
+        part: bytes = event.get("body", b"")
+        body += part
         if len(body) > BODY_BYTES_MAX:
             return None
         if not event.get("more_body"):

@@ -16,8 +16,9 @@ from matching.consent.decide import Decision, Signals, Use, encode_signals
 from matching.ids import VisitorId
 from matching.partner_facts import Partner, Transport
 from matching.partners import IdStatus, check_partner_id
-from matching.sync_url import callback_url, read_callback, sync_url
+from matching.sync_url import Returned, callback_url, read_callback, sync_url
 from service.tag import visitor_cookie
+from service.tag.bots import is_crawler
 from service.tag.collect import OPT_OUT_COOKIE, Collector, DropReason, Outcome, refused
 from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagAnswer, TagRequest, cors_headers, gif, refusal
@@ -88,6 +89,9 @@ def _offer(
         types=asked.filter_settings,
         requested=None if asked.bidders is None else frozenset(asked.bidders),
         rng=random.Random(visitor + request.now_s.to_bytes(8, "little")),
+        signals=signals,
+        country=_country_of(request, site),
+        bot=is_crawler(request.header("user-agent")),
     )
     records: list[bytes] = []
     shown: list[dict[str, object]] = []
@@ -129,8 +133,6 @@ def _make_offer(
         our_id=our_id(collector, partner, visitor),
         signals=signals,
     )
-    if collector.state.stand_in:
-        url = _at_stand_in(url, partner.key, collector.state.stand_in)
     meta = Meta(site=site.key, partner=partner.key, nonce=nonce, signals=encode_signals(signals))
     return url, write_record(Kind.OFFER, request.received_us, visitor, meta, b"")
 
@@ -147,27 +149,27 @@ def set_uid(collector: Collector, request: TagRequest) -> Outcome:
     if collector.is_opted_out(request):
         return Outcome(answer=refusal(401, "this browser opted out"))
     try:
-        partner, callback, uid = _returned(collector, request)
+        partner, callback, returned = _returned(collector, request)
     except TokenError as problem:
         return _bad_uid(f"no token of a sync that was offered here: {problem}")
-    status = check_partner_id(partner, uid)
-    deletes = status is IdStatus.EMPTY
+    status = "partner_error" if returned.error else check_partner_id(partner, returned.id)
+    deletes = status == IdStatus.EMPTY
     meta = Meta(
         site="",
         partner=partner.key,
         nonce=callback.nonce,
-        uid=uid if status is IdStatus.OK else "",
-        reason="" if status is IdStatus.OK or deletes else status,
+        uid=returned.id if status == IdStatus.OK else "",
+        reason="" if status == IdStatus.OK or deletes else status,
     )
     record = write_record(Kind.PARTNER_ID, request.received_us, callback.visitor, meta, b"")
-    if status is IdStatus.OK or deletes:
+    if status == IdStatus.OK or deletes:
         blank = TagAnswer(status=200, headers=(("Content-Type", "text/html"),))
         return Outcome(answer=blank if request.fields.get("f") == "b" else gif(), records=(record,))
     answer = refusal(400, f"this id of {partner.key} was refused: {status}")
     return Outcome(answer=answer, records=(record,))
 
 
-def _returned(collector: Collector, request: TagRequest) -> tuple[Partner, Callback, str]:
+def _returned(collector: Collector, request: TagRequest) -> tuple[Partner, Callback, Returned]:
     """Find the partner whose token this is; the token is bound to one partner alone."""
     fields = request.fields
     named = fields.get("bidder", "").lower()
@@ -183,7 +185,7 @@ def _returned(collector: Collector, request: TagRequest) -> tuple[Partner, Callb
             if named:
                 raise
             continue
-        return partner, callback, returned.id
+        return partner, callback, returned
     raise TokenError(f"bidder {named!r} is not switched on here, or the token is foreign")
 
 
@@ -236,6 +238,12 @@ def opt_out(collector: Collector, request: TagRequest) -> Outcome:
     body = b"You are opted out: nothing more is kept of this browser."
     answer = TagAnswer(status=200, headers=(*fixed, *lines), body=body)
     return Outcome(answer=answer, records=tuple(records))
+
+
+def _country_of(request: TagRequest, site: Site) -> str:
+    # Why only a header that the site names: anybody can send a header, only a proxy of its own is
+    # trusted to overwrite it.
+    return request.header(site.country_header.lower()).upper() if site.country_header else ""
 
 
 def _bad_uid(why: str) -> Outcome:
@@ -300,12 +308,6 @@ def _sync_cookie(request: TagRequest, site: Site, attempts: Mapping[str, int]) -
     text = "!".join(f"{key}.{seconds // 60}" for key, seconds in sorted(attempts.items()))
     settings = msgspec.structs.replace(site.cookie, name=SYNC_COOKIE)
     return visitor_cookie.set_cookie(settings, text, secure=request.secure)
-
-
-def _at_stand_in(url: str, partner: str, base: str) -> str:
-    _, _, rest = url.partition("://")
-    _, _, path = rest.partition("/")
-    return f"{base}/{partner}/{path}"
 
 
 def _flag(text: str) -> bool | None:

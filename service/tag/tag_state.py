@@ -55,8 +55,6 @@ class TagState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     suppressed: tuple[str, ...] = ()
     vendor_lists: dict[int, VendorList] = {}
     callback_base: str = ""
-    stand_in: str = ""
-    """Where the demo's stand-in DSP answers in the partners' place; empty everywhere else."""
 
     @cached_property
     def site_of_write_key(self) -> Mapping[str, Site]:

@@ -36,6 +36,7 @@ function start() {
     const before = state;
     state = consentState();
     if (state !== before) log("consent", state);
+    const reference = who.reference || read("visitor");
     openStorage(state === GRANTED);
     if (state === GRANTED) granted(before);
     if (state === DENIED && before !== DENIED) denied();
@@ -62,13 +63,16 @@ function start() {
 
   /** Forget all, and tell the server if it knows this browser: a withdrawal must arrive. */
   function denied() {
-    const known = told !== undefined || who.reference || names().length > 0;
+    const reference = who.reference || recalledReference();
+    const known = told !== undefined || reference || names().length > 0;
     dropAll();
     forget();
     who.reference = undefined;
     names().forEach(remove);
     syncAgain();
-    if (known) add(message("track", { event: "Consent Updated", properties: {} }), true);
+    if (!known) return;
+    const event = { event: "Consent Updated", properties: {}, anonymousId: reference };
+    add(message("track", event), true);
   }
 }
 

@@ -24,7 +24,7 @@ export function message(type, fields) {
 export function stamped(message) {
   return {
     ...message,
-    anonymousId: who.reference,
+    anonymousId: who.reference || message.anonymousId,
     sentAt: new Date().toISOString(),
     context: { ...message.context, consent: consentSignals() },
   };

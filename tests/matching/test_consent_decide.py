@@ -178,6 +178,7 @@ CASES: dict[Reason, list[Case]] = {
         (Signals(), Use.STORE, None, Signal.SITE_DEFAULT),
         (Signals(us_privacy="1YNN"), Use.STORE, None, Signal.SITE_DEFAULT),
         (Signals(gpp=usnat()), Use.STORE, None, Signal.SITE_DEFAULT),
+        (Signals(gpp=usnat(), gpp_sid=(0,)), Use.STORE, None, Signal.SITE_DEFAULT),
         (Signals(gpp=usnat(0, 0, 0), gpp_sid=(7,)), Use.STORE, None, Signal.SITE_DEFAULT),
         (Signals(explicit={"store": True}), Use.SYNC, DSP, Signal.SITE_DEFAULT),
     ],

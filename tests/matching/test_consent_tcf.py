@@ -187,7 +187,8 @@ def check_against_naive(core: str) -> None:
         (purpose, kind) for purpose, kind, _ in limits
     ]
     for each, (_, _, members) in zip(tc.restrictions, limits, strict=True):
-        assert {v for v in range(1, 65536) if v in each.vendors} == members
+        ranges = zip(each.vendors.starts, each.vendors.ends, strict=True)
+        assert {v for start, end in ranges for v in range(start, end + 1)} == members
 
 
 def flipped(text: str, places: Iterable[int]) -> str:

@@ -58,7 +58,7 @@ def grants(text: str) -> set[tuple[int, int]]:
     return ours | {
         (number, purpose)
         for number, vendor in VENDOR_LIST.vendors.items()
-        if number <= 60
+        if number <= 40
         for purpose in range(1, 12)
         if allows_vendor(tc, number, vendor, purpose)
     }
@@ -81,7 +81,7 @@ def test_no_truncation_grants_anything_new() -> None:
         core = grants(text.split(".")[0])
         for length in range(len(text)):
             cut = text[:length]
-            if isinstance(decode_tcf(cut), Unreadable):
+            if isinstance(decode_tcf(cut), Unreadable) or decode_tcf(cut) == decode_tcf(text):
                 continue
             # Why: cut at its dot, an old string is a complete string without disclosed vendors.
             assert grants(cut) <= (whole if "." in cut else whole | core), cut

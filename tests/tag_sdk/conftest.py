@@ -26,7 +26,9 @@ STUB = ROOT / "tag_sdk" / "dist" / "stub.js"
 SHOP = ROOT / "service" / "demo" / "shop"
 SHOP_POLICY = "default-src 'self'; img-src *"
 REFERENCE = "visitor-reference"
-GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+GIF = bytes.fromhex(
+    "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
+)
 CHROMIUM_FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -94,7 +96,7 @@ class StandIn:
         self.wait_until(lambda: len(self.messages) >= count)
         return self.messages
 
-    def stays_quiet(self, path: str, *, seconds: float = 0.6) -> bool:
+    def stays_quiet(self, path: str, *, seconds: float = 0.5) -> bool:
         """Say whether nothing new comes to a path for a while."""
         before = len(self.heard(path))
         time.sleep(seconds)
@@ -137,7 +139,9 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/t":
             self._take_messages()
         elif path == "/cookie_sync":
-            offers = [{"bidder": "x", "no_cookie": True, "usersync": s} for s in self.stand_in.syncs]
+            offers = [
+                {"bidder": "x", "no_cookie": True, "usersync": s} for s in self.stand_in.syncs
+            ]
             self._answer_json({"status": "ok", "bidder_status": offers})
         elif path == "/demo/shop/login":
             self._answer_json({"crm_id": "123456", "token": "signed.by.shop"})
@@ -189,13 +193,21 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
+class QuietServer(ThreadingHTTPServer):
+    """Threads that end with the test; a browser that hangs up is no news."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Stay silent."""
+
+
 @pytest.fixture
 def server() -> Iterator[StandIn]:
     """Give a stand-in server of its own, on a free port."""
     stand_in = StandIn()
     handler = type("BoundHandler", (Handler,), {"stand_in": stand_in})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        http.daemon_threads = True
+    with QuietServer(("127.0.0.1", 0), handler) as http:
         stand_in.url = f"http://127.0.0.1:{http.server_port}"
         thread = threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True)
         thread.start()

@@ -6,9 +6,10 @@ lines give the same bytes. Opening, syncing and renaming files is `run.py`'s wor
 
 import datetime as dt
 import hashlib
+import io
 import zlib
 from collections.abc import Callable
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
@@ -91,6 +92,16 @@ class Parts:
         if self._open is not None:
             self._finished.append(self._open.finish())
             self._open = None
+
+
+def discard(_name: str) -> BinaryIO:
+    """Open a file that keeps nothing: what a dry run writes to."""
+    return _Nowhere()
+
+
+class _Nowhere(io.BytesIO):
+    def write(self, data: Any, /) -> int:
+        return len(memoryview(data))
 
 
 class _OpenPart:

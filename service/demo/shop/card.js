@@ -97,7 +97,7 @@ export function thread(now, before) {
   const nodes = [node("visitor", "This browser", now.visitor, `since ${clock(now.firstSeen)}${others}`)];
   for (const id of now.ids) {
     const note = `in ${id.id_space}, seen ${clock(id.seen)}`;
-    nodes.push(node("partner", `At ${id.partner}`, id.id, note, before && !had.has(keyOfId(id))));
+    nodes.push(node("partner", `At ${words(id.partner)}`, id.id, note, before && !had.has(keyOfId(id))));
   }
   return [...nodes, customerNode(now, node, before)];
 }
@@ -159,7 +159,7 @@ export function reach(now) {
   if (!now.length) return [nothing("No partner is switched on.")];
   const chips = now.map(({ partner, status }) => {
     const yes = status === "addressable";
-    const text = yes ? `${partner}: addressable` : `${partner}: ${words(status)}`;
+    const text = `${words(partner)}: ${words(status)}`;
     return make("li", `chip ${yes ? "chip-yes" : "chip-no"}`, text);
   });
   return [make("ul", "chips", ...chips)];
@@ -179,12 +179,16 @@ export function events(now, before) {
       "li",
       `event${had.has(JSON.stringify(event)) ? "" : " fresh"}`,
       make("time", "event-time", clock(event.at)),
-      make("span", "event-name", event.event || "Page viewed"),
+      make("span", "event-name", titleOf(event)),
       make("span", "event-note", noteOf(event)),
     ),
   );
   return [make("ol", "events", ...rows)];
 }
+
+const TITLES = { page: "Page viewed", identify: "Named itself" };
+
+const titleOf = ({ event, type }) => TITLES[event || type || "page"] || event || type;
 
 function noteOf({ properties }) {
   const about = typeof properties === "string" ? parsed(properties) : properties || {};

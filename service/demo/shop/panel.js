@@ -10,30 +10,32 @@ const POLL_AFTER_FAILURE_MS = 6000;
 
 let paused = false;
 let known = {};
+let timer;
+let showOffer;
 
-/** Start asking; `showOffer(audiences)` is called when the audiences of this browser change. */
-export function startPanel(showOffer) {
+/** Start asking; `onOffer(audiences)` is called when the audiences of this browser change. */
+export function startPanel(onOffer) {
+  showOffer = onOffer;
   byId("pause").addEventListener("click", () => pause(!paused));
-  document.addEventListener("visibilitychange", () => !document.hidden && poll(showOffer));
-  poll(showOffer);
+  document.addEventListener("visibilitychange", () => !document.hidden && poll());
+  poll();
 }
 
-let timer;
-
-async function poll(showOffer) {
+async function poll() {
   clearTimeout(timer);
   if (paused || document.hidden) return;
   const card = await fetchCard();
-  if (card) show(card, showOffer);
-  if (!paused) live(card ? "live" : "Jumelle does not answer, trying again", !!card);
-  timer = setTimeout(poll, card ? POLL_MS : POLL_AFTER_FAILURE_MS, showOffer);
+  if (card) show(card);
+  if (!paused) live(card ? "live" : "no answer, trying again", !!card);
+  clearTimeout(timer);
+  timer = setTimeout(poll, card ? POLL_MS : POLL_AFTER_FAILURE_MS);
 }
 
 function pause(now) {
   paused = now;
   byId("pause").textContent = paused ? "Resume" : "Pause";
   live(paused ? "paused" : "live", !paused);
-  if (!paused) document.dispatchEvent(new Event("visibilitychange"));
+  if (!paused) poll();
 }
 
 async function fetchCard() {
@@ -45,7 +47,7 @@ async function fetchCard() {
   }
 }
 
-function show(card, showOffer) {
+function show(card) {
   const visitor = draw.visitorOf(card);
   byId("panel-empty").hidden = !!visitor;
   byId("panel-card").hidden = !visitor;

@@ -98,7 +98,9 @@ function card(product) {
   );
 }
 
-const addressOf = (product) => (product ? `/demo/shop?product=${product.id}` : "/demo/shop");
+function addressOf(product) {
+  return product ? `/demo/shop?product=${product.id}` : "/demo/shop";
+}
 
 /** Open a page of the shop without loading it anew; the tag counts it as a page view. */
 function follow(event, product) {
@@ -154,7 +156,9 @@ function quantityChoice() {
   return select;
 }
 
-const lineOf = ({ id, name, category, price }) => ({ product_id: id, name, category, price });
+function lineOf({ id, name, category, price }) {
+  return { product_id: id, name, category, price };
+}
 
 function buy(product, quantity) {
   const orderId = `demo-${Date.now().toString(36)}`;

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import service
+from audiences.exports.export_store import ExportStore
 from audiences.exports.seats import Seat, load_seats
 from matching.ids import VISITOR_FIRST
 from matching.partner_ids_store import LiveIds
@@ -39,3 +41,18 @@ def make_live() -> MakeLive:
         )
 
     return make
+
+
+@pytest.fixture(scope="module")
+def client(shared_database: Any) -> Any:
+    """Give a client on tables that were made once for the module."""
+    shared_database.make_tables()
+    return shared_database.client()
+
+
+@pytest.fixture
+def store(client: Any) -> ExportStore:
+    """Give a store on its own three tables, empty."""
+    for table in ("activations", "exports", "ledger"):
+        client.command(f"truncate table {table}")
+    return ExportStore(client)

@@ -127,7 +127,9 @@ ids_of_a_segment = st.builds(BitMap, st.sets(st.integers(1, 12)))
 a_run = st.tuples(
     st.integers(0, 12),
     st.dictionaries(st.sampled_from(SEGMENTS), ids_of_a_segment),
-    st.dictionaries(st.sampled_from(SEGMENTS), st.builds(BitMap, st.sets(st.integers(1, 12), max_size=2))),
+    st.dictionaries(
+        st.sampled_from(SEGMENTS), st.builds(BitMap, st.sets(st.integers(1, 12), max_size=2))
+    ),
 )
 
 

@@ -25,9 +25,7 @@ def visitor(number: int) -> int:
 
 def people_of(customer_of: list[int], identity: Identity) -> People:
     """Make people from the customer of each visitor."""
-    return People(
-        identity=identity, version=1, customer_of=np.array(customer_of, dtype=np.uint32)
-    )
+    return People(identity=identity, version=1, customer_of=np.array(customer_of, dtype=np.uint32))
 
 
 def test_paul_is_reached_by_his_browser(make_live: Any) -> None:
@@ -81,16 +79,18 @@ def test_a_seat_without_live_ids_reaches_nobody(make_live: Any) -> None:
 
 
 some_visitors = st.sets(st.integers(0, VISITORS - 1))
-worlds = st.fixed_dictionaries({
-    "customer_of": st.lists(st.integers(0, 3), min_size=VISITORS, max_size=VISITORS),
-    "identity": st.sampled_from(Identity),
-    "members": st.sets(st.integers(1, 3)),
-    "browsers": some_visitors,
-    "carried": st.sets(st.tuples(st.integers(0, VISITORS - 1), st.sampled_from(IDS))),
-    "allowed": some_visitors,
-    "suppressed_customers": st.sets(st.integers(1, 3), max_size=1),
-    "suppressed_visitors": st.sets(st.integers(0, VISITORS - 1), max_size=1),
-})
+worlds = st.fixed_dictionaries(
+    {
+        "customer_of": st.lists(st.integers(0, 3), min_size=VISITORS, max_size=VISITORS),
+        "identity": st.sampled_from(Identity),
+        "members": st.sets(st.integers(1, 3)),
+        "browsers": some_visitors,
+        "carried": st.sets(st.tuples(st.integers(0, VISITORS - 1), st.sampled_from(IDS))),
+        "allowed": some_visitors,
+        "suppressed_customers": st.sets(st.integers(1, 3), max_size=1),
+        "suppressed_visitors": st.sets(st.integers(0, VISITORS - 1), max_size=1),
+    }
+)
 
 
 def person_of(world: Any, number: int) -> int:

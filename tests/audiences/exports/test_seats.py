@@ -120,7 +120,11 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "column": ("pixel_csv", {"format.columns": [{"header": "a", "value": "b"}]}, "lacks id"),
     "columns twice": (
         "pixel_csv",
-        {"format.columns": [{"header": "a", "value": each} for each in ("id", "segment", "action")]},
+        {
+            "format.columns": [
+                {"header": "a", "value": each} for each in ("id", "segment", "action")
+            ]
+        },
         "twice",
     ),
     "flag without words": ("pixel_csv", {"format.remove": "add"}, "two values"),

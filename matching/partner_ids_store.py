@@ -1,0 +1,244 @@
+"""The table of correspondence: which partner knows which visitor by which id.
+
+Rows of offers, stored, deleted and refused ids come in and are never changed; live ids, open offers
+and the health of each partner come out. Each (id space, id) has its own dense ordinal.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+from clickhouse_connect.driver.client import Client
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from matching.bitmaps import bitmap_of
+from matching.ids import ORDINAL_LAST
+from matching.ordinals import Keys, Ordinals, keys_of_text
+from matching.rows_store import all_numbers, ticks
+from matching.sql import sql
+
+DAY_MS: Final = 86_400_000
+ID_ORDINAL_FIRST: Final = 1
+ORDINALS_PER_QUERY_MAX: Final = 50_000
+COLUMNS: Final = [
+    "chunk",
+    "row",
+    "received_at",
+    "partner",
+    "id_space",
+    "action",
+    "reason",
+    "nonce",
+    "visitor",
+    "id",
+    "id_ordinal",
+    "source",
+]
+
+
+class PartnerIdColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows to be stored: one list or array per column, all of one length."""
+
+    chunk: Sequence[int] | NDArray[np.uint64]
+    row: Sequence[int] | NDArray[np.uint32]
+    received_at_ms: Sequence[int] | NDArray[np.int64]
+    partner: Sequence[str]
+    id_space: Sequence[str]
+    action: Sequence[str]
+    reason: Sequence[str]
+    nonce: Sequence[int] | NDArray[np.uint64]
+    visitor: Sequence[int] | NDArray[np.uint32]
+    id: Sequence[str]
+    id_ordinal: Sequence[int] | NDArray[np.uint32]
+    source: Sequence[str]
+
+
+class LiveIds(msgspec.Struct, frozen=True, kw_only=True):
+    """One id per visitor, as parallel arrays ordered by id, then visitor."""
+
+    visitors: NDArray[np.uint32]
+    id_ordinals: NDArray[np.uint32]
+    ids: list[str]
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """A sync offered to a visitor and not answered yet."""
+
+    nonce: int
+    partner: str
+    visitor: int
+    at_ms: int
+
+
+class PartnerIdRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a visitor; `action` is offered, stored, deleted or refused."""
+
+    visitor: int
+    partner: str
+    id_space: str
+    action: str
+    reason: str
+    id: str
+    id_ordinal: int
+    nonce: int
+    source: str
+    received_at_ms: int
+
+
+class PartnerHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """How well a partner answers: `returned` counts offers answered with an id that was stored."""
+
+    partner: str
+    offered: int
+    returned: int
+    refused: int
+    last_returned_ms: int
+    match_rate: float
+
+
+class PartnerIdsStore:
+    """The table `partner_ids`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = threading.RLock()
+        self._cache = Ordinals(first=ID_ORDINAL_FIRST, last=ORDINAL_LAST, seed=os.urandom(16))
+
+    def open(self) -> None:
+        """Fill the ordinals of ids from the table; those given and not stored yet keep theirs."""
+        with self._lock:
+            with self._client.query_column_block_stream(sql("id_ordinal_rows")) as blocks:
+                for ordinals, spaces, ids in blocks:
+                    self._cache.load(np.array(ordinals, dtype=np.uint32), _keys(spaces, ids))
+            last = self._client.query(sql("last_id_ordinal")).result_rows[0][0]
+            self._cache.reserve_through(last)
+
+    def id_ordinals(self, id_space: str, ids: Sequence[str]) -> NDArray[np.uint32]:
+        """Give every id its ordinal; it is kept by the row that is stored with it."""
+        with self._lock:
+            return self._cache.assign(_keys([id_space] * len(ids), ids)).ordinals
+
+    def insert(self, columns: PartnerIdColumns) -> None:
+        """Store rows."""
+        if len(columns.row) == 0:
+            return
+        values = [getattr(columns, name) for name in PartnerIdColumns.__struct_fields__]
+        values[COLUMNS.index("received_at")] = ticks(columns.received_at_ms)
+        self._client.insert("partner_ids", values, column_names=COLUMNS, column_oriented=True)
+
+    def rows_of_chunk(self, chunk: int) -> NDArray[np.uint32]:
+        """Give the rows of a chunk that are in the table."""
+        return all_numbers(self._client, sql("partner_id_chunk_rows"), {"chunk": chunk})
+
+    def live(self, id_space: str, *, as_of_ms: int, lives_days: int) -> LiveIds:
+        """Give each visitor's newest id that was neither deleted since nor is too old."""
+        columns = self._client.query(
+            sql("live_partner_ids"), parameters=_life(id_space, as_of_ms, lives_days)
+        ).result_columns
+        visitors, ordinals, ids = columns or ((), (), ())
+        return LiveIds(
+            visitors=np.array(visitors, dtype=np.uint32),
+            id_ordinals=np.array(ordinals, dtype=np.uint32),
+            ids=list(ids),
+        )
+
+    def visitors_with(self, id_space: str, *, as_of_ms: int, lives_days: int) -> BitMap:
+        """Give the visitors of `live`."""
+        parameters = _life(id_space, as_of_ms, lives_days)
+        return bitmap_of(all_numbers(self._client, sql("visitors_with_partner_id"), parameters))
+
+    def open_offers(self, *, since_ms: int) -> dict[int, Offer]:
+        """Give the offers since then that no callback has answered, by nonce."""
+        rows = self._client.query(sql("open_offers"), parameters={"since_ms": since_ms}).result_rows
+        return {
+            nonce: Offer(nonce=nonce, partner=partner, visitor=visitor, at_ms=at_ms)
+            for nonce, partner, visitor, at_ms in rows
+        }
+
+    def of_visitors(self, visitors: Sequence[int]) -> list[PartnerIdRow]:
+        """Give everything about these visitors, newest first."""
+        rows = self._client.query(
+            sql("partner_ids_of_visitors"), parameters={"visitors": list(visitors)}
+        ).result_rows
+        names = PartnerIdRow.__struct_fields__
+        return [PartnerIdRow(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def visitor_of(self, partner_id: str) -> int | None:
+        """Give the visitor for whom this id was stored last, whoever the partner."""
+        parameters = {"id": partner_id}
+        rows = self._client.query(sql("visitor_of_partner_id"), parameters=parameters).result_rows
+        return int(rows[0][0]) if rows else None
+
+    def ids_of(self, id_ordinals: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """Give (id space, id) of these ordinals; erased ids are left out."""
+        found: dict[int, tuple[str, str]] = {}
+        for begin in range(0, len(id_ordinals), ORDINALS_PER_QUERY_MAX):
+            some = [int(each) for each in id_ordinals[begin : begin + ORDINALS_PER_QUERY_MAX]]
+            rows = self._client.query(sql("partner_id_texts"), parameters={"ordinals": some})
+            found |= {ordinal: (space, each) for ordinal, space, each in rows.result_rows}
+        return found
+
+    def health(self, *, since_ms: int) -> list[PartnerHealth]:
+        """Give each partner's offers, answers and refusals since then."""
+        rows = self._client.query(sql("partner_health"), parameters={"since_ms": since_ms})
+        return [
+            PartnerHealth(
+                partner=partner,
+                offered=offered,
+                returned=returned,
+                refused=refused,
+                last_returned_ms=last_ms,
+                match_rate=min(returned / offered, 1.0) if offered else 0.0,
+            )
+            for partner, offered, returned, refused, last_ms in rows.result_rows
+        ]
+
+    def erase(self, visitors: Sequence[int]) -> None:
+        """Delete every row of these visitors; the ordinals of their ids are never given again."""
+        if not visitors:
+            return
+        rows = self.of_visitors(visitors)
+        gone = {row.id_ordinal for row in rows} - {0}
+        with self._lock:
+            if gone:
+                # Why first: seats' ledgers tell ids by ordinal, so the highest must stay taken.
+                self._keep_taken(self._cache.next_ordinal - 1, rows[0].received_at_ms)
+            parameters = {"visitors": list(visitors)}
+            self._client.command(sql("erase_partner_ids"), parameters=parameters)
+            still = self.ids_of(sorted(gone))
+            self._cache.forget(sorted(gone - still.keys()))
+
+    def _keep_taken(self, id_ordinal: int, received_at_ms: int) -> None:
+        """Store a row of nobody that holds the highest ordinal."""
+        self.insert(
+            PartnerIdColumns(
+                chunk=[0],
+                row=[0],
+                received_at_ms=[received_at_ms],
+                partner=[""],
+                id_space=[""],
+                action=["deleted"],
+                reason=["erased"],
+                nonce=[0],
+                visitor=[0],
+                id=[""],
+                id_ordinal=[id_ordinal],
+                source=["erasure"],
+            )
+        )
+
+
+def _keys(spaces: Sequence[str], ids: Sequence[str]) -> Keys:
+    """Make a key of each id within its space; the empty id is nobody's."""
+    return keys_of_text(
+        [f"{space}\0{each}" if each else "" for space, each in zip(spaces, ids, strict=True)]
+    )
+
+
+def _life(id_space: str, as_of_ms: int, lives_days: int) -> dict[str, object]:
+    since_ms = as_of_ms - lives_days * DAY_MS
+    return {"id_space": id_space, "as_of_ms": as_of_ms, "since_ms": since_ms}

@@ -1,0 +1,9 @@
+-- One row per offer since a time whose nonce nobody has answered yet.
+-- Called by PartnerIdsStore.open_offers at start; expected: the offers of an hour.
+select nonce, partner, visitor, toUnixTimestamp64Milli(received_at) as offered_ms from partner_ids
+where action = 'offered' and received_at >= fromUnixTimestamp64Milli({since_ms:Int64})
+  and nonce not in (
+    select nonce from partner_ids
+    where action != 'offered' and received_at >= fromUnixTimestamp64Milli({since_ms:Int64})
+  )
+order by offered_ms, nonce

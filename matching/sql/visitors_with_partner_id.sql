@@ -1,0 +1,10 @@
+-- One row per visitor with a live id of one id space: the visitors of live_partner_ids.sql.
+-- Called by PartnerIdsStore.visitors_with; expected: up to every visitor that ever synced.
+select visitor from (
+  select visitor, action, received_at from partner_ids
+  where id_space = {id_space:String} and visitor != 0 and action in ('stored', 'deleted')
+    and received_at <= fromUnixTimestamp64Milli({as_of_ms:Int64})
+  order by visitor, received_at desc, chunk desc, row desc
+  limit 1 by visitor
+)
+where action = 'stored' and received_at >= fromUnixTimestamp64Milli({since_ms:Int64})

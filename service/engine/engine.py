@@ -1,0 +1,214 @@
+"""The engine: one owner of the database, one tick that makes everything new.
+
+A tick loads chunks, links people, computes traits, rebuilds audiences and publishes the tag's state.
+Everything that changes people's data happens under `changing`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from litestar import Litestar
+from pyroaring import BitMap
+
+from audiences.build import Builder
+from audiences.calendar_days import CalendarDays
+from audiences.criteria import Criteria, World
+from matching.consent.decide import Decision, PartnerConsent, Signals, Use
+from matching.people import Identity
+from service.config import Config, Environment
+from service.engine.clickhouse import ClickHouse
+from service.engine.computed_traits import computed_rfm
+from service.engine.jobs import Jobs
+from service.engine.loader import Loader
+from service.engine.migrate import migrate
+from service.engine.publish_tag_state import publish
+from service.engine.seat_reach import SeatReaches
+from service.engine.spool_reader import SpoolReader
+from service.engine.stores import Stores
+from service.engine.subjects import Subjects
+from service.engine.tombstones import Tombstones
+from service.metrics import TICK_SECONDS, Balance
+from service.tag.tag_state import TagState
+from service.tag.tokens import Keys
+
+log: Final = logging.getLogger("jumelle.engine")
+
+
+class Engine:
+    """Everything behind the API, wired once."""
+
+    def __init__(
+        self,
+        *,
+        environment: Environment,
+        config: Config,
+        clickhouse: ClickHouse,
+        keys: Keys,
+        balance: Balance,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.environment = environment
+        self.config = config
+        self.keys = keys
+        self.balance = balance
+        self.clickhouse = clickhouse
+        self.changing = threading.RLock()
+        self._clock = clock
+        self._stop = threading.Event()
+        self._data_version = 1
+        self.days = CalendarDays(str(environment.timezone))
+        self.tombstones = Tombstones(environment.data / "tombstones.log", keys)
+        self.applied = migrate(clickhouse.client())
+        self.stores = Stores(clickhouse, days=self.days, limits=config.service.people)
+        self.subjects = Subjects(self.stores, keys, config.customers.aliases)
+        self.jobs = Jobs(self.stores.operation)
+        self.suppressed = BitMap()
+
+    def open(self) -> None:
+        """Fill every cache, finish what an earlier process left, publish the state."""
+        self.state = self._publish()
+        reader = SpoolReader(
+            self.environment.data / "spool", next_number=self.stores.operation.next_chunk()
+        )
+        self.loader = Loader(
+            stores=self.stores,
+            reader=reader,
+            state=lambda: self.state,
+            tombstones=self.tombstones,
+            balance=self.balance,
+            seed=self.keys.derive("message"),
+            clock_ms=self.now_ms,
+        )
+        self.refresh_suppressed()
+        self._refresh_people()
+        self.criteria = self._criteria()
+        self.builder = Builder(
+            criteria=self.criteria,
+            audience_store=self.stores.audiences,
+            twins=None,
+        )
+        self.reaches = SeatReaches(self)
+        self.tick(must_rebuild=True)
+
+    def now_ms(self) -> int:
+        """Give the time."""
+        return int(self._clock() * 1000)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.clickhouse.close()
+
+    @asynccontextmanager
+    async def running(self, _: Litestar) -> AsyncIterator[None]:
+        """Tick in a thread while the application serves; load what is left at the end."""
+        thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+            self.jobs.stop()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self.config.service.tick_seconds):
+            try:
+                self.tick()
+            except Exception:
+                log.exception("a tick failed; it is tried again")
+
+    def tick(self, *, must_rebuild: bool = False) -> int:
+        """Make everything new and give the number of records that were loaded."""
+        begin = time.perf_counter()
+        with self.changing:
+            loaded = self.loader.load_all()
+            for each in loaded:
+                if each.damage:
+                    log.error("chunk %s is damaged: %s", each.chunk, each.damage)
+            if loaded or must_rebuild:
+                self.renew()
+            self.state = self._publish()
+        TICK_SECONDS.set(time.perf_counter() - begin)
+        return sum(each.records for each in loaded)
+
+    def renew(self) -> None:
+        """Rebuild what follows from the tables: people, computed traits, audiences, reach."""
+        with self.changing:
+            self._data_version += 1
+            self._refresh_people()
+            self.criteria = self.criteria.renewed(self._world())
+            self.stores.traits.set_computed(
+                computed_rfm(self.criteria, self.config.rfm, as_of_ms=self.now_ms())
+            )
+            self.builder.use(self.criteria)
+            self.reaches.forget()
+            self.builder.build_all(self.now_ms())
+
+    def decide(
+        self, signals: Signals, use: Use, partner: PartnerConsent | None, site: str
+    ) -> Decision:
+        """Decide one use under a site's default; an unknown site follows the first one."""
+        known = self.config.site(site) or self.config.default_site
+        return self.state.decide(signals, use, known, partner)
+
+    def refresh_suppressed(self) -> None:
+        """Find the ordinals of everybody whom a tombstone suppresses."""
+        if not self.tombstones.suppressed:
+            self.suppressed = BitMap()
+            return
+        customers, visitors = self.stores.customers.customers(), self.stores.customers.visitors()
+        crm_ids = self.stores.customers.crm_ids(list(customers))
+        ids = self.stores.customers.visitor_ids(list(visitors))
+        forbids = self.tombstones.is_suppressed
+        self.suppressed = BitMap(
+            [key for key, crm_id in crm_ids.items() if forbids([("crm_id", crm_id)])]
+            + [key for key, visitor in ids.items() if forbids([("visitor", visitor)])]
+        )
+
+    def _refresh_people(self) -> None:
+        visitors = self.stores.customers.visitor_count
+        self.stores.people.refresh(visitors=visitors)
+
+    def _criteria(self) -> Criteria:
+        return Criteria(
+            events=self.stores.asked_events,
+            traits=self.stores.traits,
+            days=self.days,
+            world=self._world(),
+            synced=self._synced,
+            built=lambda key: self.builder.members(key),
+        )
+
+    def _world(self) -> World:
+        denied = self.stores.consents.denied_audiences(self.decide)
+        bots = self.stores.asked_events.visitors_of_bots()
+        return World(
+            people={each: self.stores.people.people(each) for each in Identity},
+            customers=self.stores.customers.customers(),
+            visitors=self.stores.customers.visitors(),
+            excluded=denied | bots,
+            audiences=self.stores.audiences.audiences(),
+            currencies={site.key: site.currency for site in self.config.sites},
+            data_version=self._data_version,
+        )
+
+    def _synced(self, key: str) -> BitMap:
+        partner = self.config.partner(key)
+        if partner is None:
+            return BitMap()
+        return self.stores.partner_ids.visitors_with(
+            partner.id_space, as_of_ms=self.now_ms(), lives_days=partner.lives_days
+        )
+
+    def _publish(self) -> TagState:
+        return publish(
+            self.environment.data / "tag-state",
+            self.config,
+            suppressed=self.tombstones.suppressed,
+            now_s=int(self._clock()),
+        )
+

@@ -1,0 +1,57 @@
+"""Which audiences a person is in, and which of them its own browser may be told.
+
+Audiences of the customer are told only between an authenticated link and logout.
+"""
+
+from typing import Final
+
+from pyroaring import BitMap
+
+from matching.consent.decide import Signals, Use, decode_signals
+from matching.ids import VISITOR_FIRST
+from service.engine.engine import Engine
+from service.engine.subjects import Subject
+from service.tag.tag_state import Site
+
+AUTHENTICATED: Final = frozenset({"login", "purchase", "server"})
+SIGNED_OUT: Final = "Signed Out"
+EVENTS_READ: Final = 200
+
+
+def audiences_of(engine: Engine, subject: Subject) -> list[str]:
+    """Give the keys of all audiences that hold this person, under whichever identity."""
+    owners = BitMap(subject.owners)
+    return [key for key in engine.builder.keys() if owners & engine.builder.members(key)]
+
+
+def public_audiences(engine: Engine, visitor: int, site: Site, *, gpc: bool) -> list[str]:
+    """Give the audiences marked public to this site that this browser may learn of."""
+    history = engine.stores.consents.history(visitor)
+    signals = decode_signals(history[0].signals) if history else Signals(gpc=gpc)
+    if not engine.decide(signals, Use.PERSONALISE, None, site.key).allowed:
+        return []
+    person = _person(engine, visitor)
+    told = BitMap([visitor]) if person is None else BitMap([visitor, person])
+    world = engine.criteria.world
+    return [
+        key
+        for key, audience in sorted(world.audiences.items())
+        if site.key in audience.public_to and told & engine.builder.members(key)
+    ]
+
+
+def _person(engine: Engine, visitor: int) -> int | None:
+    """Give the customer whom this browser speaks for now; None when it may not speak for one."""
+    links = [
+        link
+        for link in engine.stores.people.links_of(visitor=visitor)
+        if link.status == "linked" and not link.claimed and link.method in AUTHENTICATED
+    ]
+    if not links:
+        return None
+    newest = max(links, key=lambda link: link.at_ms)
+    events = engine.stores.asked_events.events_of([visitor], EVENTS_READ)
+    left = [event.at_ms for event in events if event.event == SIGNED_OUT]
+    if left and max(left) >= newest.at_ms:
+        return None
+    return newest.customer if newest.customer < VISITOR_FIRST else None

@@ -1,0 +1,94 @@
+"""Which people and ids each partner and seat would be sent: the same answer for preview and export.
+
+Live ids, consent and suppression are gathered once per data version and identity.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+from pyroaring import BitMap
+
+from audiences.exports.reach import Carriers, SeatReach, carriers, reach_of
+from audiences.exports.seats import Seat
+from audiences.preview import Reach
+from matching.consent.decide import Use
+from matching.consent_store import allowed_visitors
+from matching.partner_facts import Partner
+from matching.partner_ids_store import LiveIds
+from matching.people import Identity, People
+
+if TYPE_CHECKING:
+    from service.engine.engine import Engine
+
+
+class SeatReaches:
+    """Answers reach for every partner and seat; forgets when the data changes."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was gathered; the next question gathers anew."""
+        self._allowed: dict[str, BitMap] = {}
+        self._live: dict[str, LiveIds] = {}
+        self._carriers: dict[tuple[str, Identity], Carriers] = {}
+
+    def reach(self, people: People, persons: BitMap) -> Reach:
+        """Give people per partner, and people and ids per seat."""
+        partners = {
+            partner.key: len(persons & people.persons_of_visitors(self.sendable(partner)))
+            for partner in self._engine.config.partners
+        }
+        seats = {seat.key: self.of_seat(seat, people, persons) for seat in self._engine.config.seats}
+        return Reach(
+            partners=partners,
+            seats={key: SeatCount(people=each.people, ids=len(each.ids)) for key, each in seats.items()},
+        )
+
+    def of_seat(self, seat: Seat, people: People, persons: BitMap) -> SeatReach:
+        """Walk one audience through one seat's steps."""
+        key = (seat.key, people.identity)
+        if key not in self._carriers:
+            self._carriers[key] = carriers(
+                people=people,
+                live=self.live(seat),
+                allowed=self.allowed(seat),
+                suppressed=self._engine.suppressed,
+            )
+        return reach_of(persons, self._carriers[key])
+
+    def live(self, seat: Seat) -> list[LiveIds]:
+        """Give the live ids of a seat's id spaces, in the seat's order."""
+        return [self._live_ids(space, seat.lives_days) for space in seat.id_spaces]
+
+    def allowed(self, seat: Seat) -> BitMap:
+        """Give the visitors whose consent lets this seat's partner have them."""
+        partner = self._engine.config.partner(seat.partner)
+        return self._allowed_for(partner) if partner else BitMap()
+
+    def sendable(self, partner: Partner) -> BitMap:
+        """Give the visitors with a live id of the partner and consent for it."""
+        live = self._live_ids(partner.id_space, partner.lives_days)
+        return BitMap(live.visitors) & self._allowed_for(partner) - self._engine.suppressed
+
+    def _live_ids(self, space: str, lives_days: int) -> LiveIds:
+        key = f"{space} {lives_days}"
+        if key not in self._live:
+            self._live[key] = self._engine.stores.partner_ids.live(
+                space, as_of_ms=self._engine.now_ms(), lives_days=lives_days
+            )
+        return self._live[key]
+
+    def _allowed_for(self, partner: Partner) -> BitMap:
+        if partner.key not in self._allowed:
+            engine = self._engine
+            self._allowed[partner.key] = engine.stores.consents.allowed(
+                partner.consent,
+                Use.EXPORT,
+                engine.decide,
+                visitors=engine.stores.customers.visitors(),
+                default_site=engine.config.default_site.key,
+            )
+        return self._allowed[partner.key]

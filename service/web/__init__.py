@@ -1,0 +1,1 @@
+"""The pages that people see; data comes from the API with the visitor's own key."""

@@ -1,0 +1,254 @@
+"""The table of correspondence: live ids, offers, health, and ordinals of ids."""
+
+from random import Random
+from typing import Any, cast
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from pyroaring import BitMap
+
+from matching.ids import VISITOR_FIRST
+from matching.partner_ids_store import (
+    Offer,
+    PartnerHealth,
+    PartnerIdColumns,
+    PartnerIdsStore,
+)
+
+pytestmark = pytest.mark.clickhouse
+
+V = VISITOR_FIRST
+DAY_MS = 86_400_000
+START_MS = 20_000 * DAY_MS
+
+# (visitor number, day, action, id, nonce)
+Row = tuple[int, int, str, str, int]
+
+
+@pytest.fixture
+def client(database: Any) -> Client:
+    """Give a client on empty tables."""
+    return cast(Client, database.client())
+
+
+@pytest.fixture
+def store(client: Client) -> PartnerIdsStore:
+    """Give a store on an empty table, opened."""
+    return opened(client)
+
+
+def opened(client: Client) -> PartnerIdsStore:
+    """Start a store as after a restart."""
+    store = PartnerIdsStore(client)
+    store.open()
+    return store
+
+
+def put(store: PartnerIdsStore, rows: list[Row], *, space: str = "xandr", chunk: int = 1) -> None:
+    """Store rows of one partner whose id space is its own."""
+    store.insert(
+        PartnerIdColumns(
+            chunk=[chunk] * len(rows),
+            row=list(range(len(rows))),
+            received_at_ms=[START_MS + day * DAY_MS for _, day, *_ in rows],
+            partner=[space] * len(rows),
+            id_space=[space] * len(rows),
+            action=[action for _, _, action, _, _ in rows],
+            reason=["sentinel" if action == "refused" else "" for _, _, action, _, _ in rows],
+            nonce=[nonce for *_, nonce in rows],
+            visitor=[V + visitor for visitor, *_ in rows],
+            id=[text for *_, text, _ in rows],
+            id_ordinal=store.id_ordinals(space, [text for *_, text, _ in rows]),
+            source=["sync"] * len(rows),
+        )
+    )
+
+
+def live(store: PartnerIdsStore, *, day: int = 50, lives: int = 30) -> list[tuple[int, str]]:
+    """List (visitor number, id) of the live ids."""
+    found = store.live("xandr", as_of_ms=START_MS + day * DAY_MS, lives_days=lives)
+    return [
+        (visitor - V, text)
+        for visitor, text in zip(found.visitors.tolist(), found.ids, strict=True)
+    ]
+
+
+def live_naively(rows: list[Row], *, day: int, lives: int) -> list[tuple[int, str]]:
+    """Read the rows one by one: of each visitor the newest word stands, if it is an id."""
+    newest: dict[int, Row] = {}
+    for each in sorted(rows, key=lambda row: row[1]):
+        if each[2] in {"stored", "deleted"} and each[1] <= day:
+            newest[each[0]] = each
+    found = sorted(
+        (text, visitor)
+        for visitor, (_, at, action, text, _) in newest.items()
+        if action == "stored" and at >= day - lives
+    )
+    return [(visitor, text) for text, visitor in found]
+
+
+def test_live_ids_equal_a_naive_reading(store: PartnerIdsStore) -> None:
+    """Long random histories, asked on many days, give what reading row by row gives."""
+    pick = Random(11)
+    rows: list[Row] = []
+    for nonce in range(600):
+        action = pick.choice(["stored", "stored", "deleted", "refused", "offered"])
+        text = pick.choice(["X1", "X7", "a", "é", "\U0001f6b2", "Z"]) if action == "stored" else ""
+        rows.append((pick.randrange(90), pick.randrange(60), action, text, nonce))
+    put(store, rows)
+    for day in range(0, 80, 9):
+        for lives in (1, 14, 40):
+            expected = live_naively(rows, day=day, lives=lives)
+            assert live(store, day=day, lives=lives) == expected
+            as_of_ms = START_MS + day * DAY_MS
+            found = store.visitors_with("xandr", as_of_ms=as_of_ms, lives_days=lives)
+            assert found == BitMap([V + visitor for visitor, _ in expected])
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        pytest.param([(0, 40, "stored", "X7", 1)], [(0, "X7")], id="stored"),
+        pytest.param([(0, 19, "stored", "X7", 1)], [], id="expired"),
+        pytest.param([(0, 20, "stored", "X7", 1)], [(0, "X7")], id="on-its-last-day"),
+        pytest.param([(0, 51, "stored", "X7", 1)], [], id="later-than-asked"),
+        pytest.param(
+            [(0, 40, "stored", "X7", 1), (0, 41, "deleted", "", 0)], [], id="deleted-hides"
+        ),
+        pytest.param(
+            [(0, 40, "stored", "X7", 1), (0, 41, "refused", "", 2)],
+            [(0, "X7")],
+            id="refused-hides-nothing",
+        ),
+        pytest.param(
+            [(0, 40, "stored", "X7", 1), (0, 40, "stored", "X9", 2)],
+            [(0, "X9")],
+            id="equal-times-the-later-row",
+        ),
+        pytest.param(
+            [(0, 40, "stored", "b", 1), (1, 40, "stored", "B", 2), (2, 40, "stored", "b", 3)],
+            [(1, "B"), (0, "b"), (2, "b")],
+            id="ordered-by-id",
+        ),
+    ],
+)
+def test_live_ids(store: PartnerIdsStore, rows: list[Row], expected: list[tuple[int, str]]) -> None:
+    """Each rule of living ids, alone."""
+    put(store, rows)
+    assert live(store) == expected
+
+
+def test_ids_have_ordinals_of_their_own(client: Client, store: PartnerIdsStore) -> None:
+    """Each (id space, id) has one dense ordinal over all spaces, also after a restart."""
+    put(store, [(0, 1, "stored", "X7", 1), (1, 1, "stored", "X8", 2), (2, 1, "offered", "", 3)])
+    put(store, [(0, 1, "stored", "X7", 4)], space="adform", chunk=2)
+    again = opened(client)
+    assert again.id_ordinals("xandr", ["X8", "X7", "X9", ""]).tolist() == [2, 1, 4, 0]
+    assert again.id_ordinals("adform", ["X7"]).tolist() == [3]
+    assert again.ids_of([1, 3, 99]) == {1: ("xandr", "X7"), 3: ("adform", "X7")}
+    found = again.live("xandr", as_of_ms=START_MS + 2 * DAY_MS, lives_days=9)
+    assert found.id_ordinals.tolist() == [1, 2]
+
+
+def test_an_id_given_but_not_stored_keeps_its_ordinal(store: PartnerIdsStore) -> None:
+    """After a failed insert the loader opens again and finds the same ordinal."""
+    given = store.id_ordinals("xandr", ["X7"]).tolist()
+    store.open()
+    assert store.id_ordinals("xandr", ["X8", "X7"]).tolist() == [given[0] + 1, given[0]]
+
+
+def test_open_offers(store: PartnerIdsStore) -> None:
+    """Offers stand until any answer with their nonce, and are forgotten with time."""
+    put(
+        store,
+        [
+            (0, 10, "offered", "", 100),
+            (1, 10, "offered", "", 101),
+            (1, 11, "stored", "X7", 101),
+            (2, 10, "offered", "", 102),
+            (2, 11, "refused", "", 102),
+            (3, 1, "offered", "", 103),
+        ],
+    )
+    assert store.open_offers(since_ms=START_MS + 5 * DAY_MS) == {
+        100: Offer(nonce=100, partner="xandr", visitor=V, at_ms=START_MS + 10 * DAY_MS)
+    }
+
+
+def test_health(store: PartnerIdsStore) -> None:
+    """A partner's health counts offers, distinct answered ones and refusals in the time asked."""
+    put(
+        store,
+        [
+            *((visitor, 10, "offered", "", 100 + visitor) for visitor in range(4)),
+            (0, 11, "stored", "X7", 100),
+            (0, 12, "stored", "X8", 100),
+            (1, 11, "stored", "X9", 101),
+            (2, 11, "refused", "", 102),
+            (3, 1, "stored", "X1", 99),
+        ],
+    )
+    put(store, [(0, 10, "offered", "", 200)], space="adform", chunk=2)
+    assert store.health(since_ms=START_MS + 5 * DAY_MS) == [
+        PartnerHealth(
+            partner="adform",
+            offered=1,
+            returned=0,
+            refused=0,
+            last_returned_ms=0,
+            match_rate=0.0,
+        ),
+        PartnerHealth(
+            partner="xandr",
+            offered=4,
+            returned=2,
+            refused=1,
+            last_returned_ms=START_MS + 12 * DAY_MS,
+            match_rate=0.5,
+        ),
+    ]
+
+
+def test_everything_about_a_visitor_newest_first(store: PartnerIdsStore) -> None:
+    """The card shows offers and ids of every partner."""
+    put(store, [(0, 1, "offered", "", 5), (0, 2, "stored", "X7", 5), (1, 3, "stored", "X8", 6)])
+    rows = store.of_visitors([V])
+    assert [(each.action, each.id, each.nonce) for each in rows] == [
+        ("stored", "X7", 5),
+        ("offered", "", 5),
+    ]
+    assert rows[0].received_at_ms == START_MS + 2 * DAY_MS
+    assert store.visitor_of("X8") == V + 1
+    assert store.visitor_of("X9") is None
+
+
+def test_rows_of_a_chunk(store: PartnerIdsStore) -> None:
+    """A chunk in doubt can be asked which of its rows are there."""
+    put(store, [(0, 1, "offered", "", 5), (0, 2, "stored", "X7", 5)], chunk=9)
+    put(store, [], chunk=8)
+    assert store.rows_of_chunk(9).tolist() == [0, 1]
+    assert store.rows_of_chunk(8).tolist() == []
+
+
+def test_erasing_burns_the_ordinals(client: Client, store: PartnerIdsStore) -> None:
+    """Rows are gone, an id that another browser carries stays, and no ordinal is given again."""
+    put(
+        store,
+        [
+            (0, 45, "stored", "shared", 1),
+            (1, 45, "stored", "shared", 2),
+            (0, 46, "stored", "own", 3),
+        ],
+    )
+    store.erase([V])
+    for each in (store, opened(client)):
+        assert each.of_visitors([V]) == []
+        assert live(each) == [(1, "shared")]
+        assert each.ids_of([1, 2]) == {1: ("xandr", "shared")}
+        assert each.id_ordinals("xandr", ["shared"]).tolist() == [1]
+        assert each.health(since_ms=0)[0].partner == "xandr"
+        assert len(each.health(since_ms=0)) == 1
+    assert store.id_ordinals("xandr", ["own"]).tolist() == [3]
+    assert opened(client).id_ordinals("xandr", ["new"]).tolist() == [3]
+    store.erase([V, V + 5])
+    store.erase([])

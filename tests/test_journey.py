@@ -1,0 +1,366 @@
+"""The one story that holds the whole product, told over HTTP on the embedded engine.
+
+Paul is customer 123456: he visits, is synced, buys, clicks the newsletter on a second browser, is found
+as a champion who likes cycling, reaches two seats, and is forgotten everywhere when he asks.
+"""
+
+
+import gzip
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from service.demo.stand_in_dsp import create_stand_in, stand_in_url
+from service.tag.tokens import make_identify
+from matching.partners import known_facts
+
+PAUL = "123456"
+SECRET = "the identify secret of the shop, 32 bytes"
+SERVER_KEY = "the shop's secret server key"
+ADMIN_KEY = "jk_the-admin-of-this-test"
+AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
+RULE = {
+    "type": "all",
+    "of": [
+        {"type": "trait", "trait": "rfm_segment", "op": "is", "value": "champion"},
+        {
+            "type": "did",
+            "event": "Order Completed",
+            "where": [{"field": "products.category", "op": "is", "value": "cycling"}],
+        },
+    ],
+}
+SEATS = ("xandr_958", "ttd_demo")
+CRM_FILE = "crm_id,email,age\n123456,paul@example.com,26\n777,someone@example.com,41\n"
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Browser:
+    """One browser: keeps cookies per host, follows images' redirects, knows the shop's page."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = httpx.Client(headers={"User-Agent": AGENT}, follow_redirects=True)
+
+    def sends(self, **message: Any) -> httpx.Response:
+        """Post one message as the tag does."""
+        body = json.dumps({"messageId": os.urandom(8).hex(), **message})
+        answer = self._http.post(f"{self._url}/t?key=demo", content=body)
+        assert answer.status_code == 204, answer.text
+        return answer
+
+    def visits(self) -> None:
+        """Open the shop: the tag loads and reports the page."""
+        assert self._http.get(f"{self._url}/tag.js?key=demo").status_code == 200
+        self.sends(type="page", properties={"url": f"{self._url}/bikes"})
+
+    def lets_partners_sync(self) -> dict[str, str]:
+        """Fire the syncs that are offered, as images; give the id that each partner keeps."""
+        offered = self._http.post(f"{self._url}/cookie_sync?account=demo", json={}).json()
+        for each in offered["bidder_status"]:
+            answer = self._http.get(each["usersync"]["url"])
+            assert answer.status_code == 200, answer.text
+        kept = {cookie.name: str(cookie.value) for cookie in self._http.cookies.jar}
+        return {"xandr": kept["uuid2"], "the_trade_desk": kept["TDID"]}
+
+    def clicks(self, link: str) -> None:
+        """Open a newsletter link and see the page behind it."""
+        self._http.get(link)
+        self.visits()
+
+    def asks_for_its_audiences(self) -> list[str]:
+        """Ask as the news site's page does, to choose what to show."""
+        answer = self._http.get(f"{self._url}/v1/me/audiences?key=demo").json()
+        found: list[str] = answer["audiences"]
+        return found
+
+
+class Shop:
+    """The running service with its API, and the folder that it keeps its data in."""
+
+    def __init__(self, url: str, data: Path, environment: dict[str, str]) -> None:
+        self.url = url
+        self.data = data
+        self._environment = environment
+        self._api = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=60
+        )
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        """Call the API and give what it answered."""
+        answer = self._api.request(method, path, **more)
+        assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def status(self, path: str) -> int:
+        """Ask for something and give only the status."""
+        return self._api.get(path).status_code
+
+    def imports(self, text: str) -> Any:
+        """Import a CRM file."""
+        path = "/api/customers/import?site=demo&format=csv"
+        return self.call("POST", path, content=text.encode())
+
+    def loads(self) -> None:
+        """Load what waits in the spool and rebuild."""
+        self._wait(self.call("POST", "/api/jobs/load/run")["id"])
+
+    def exports(self) -> dict[str, Any]:
+        """Export to all seats and give what each one got."""
+        run = self.call("POST", "/api/exports", json={"seats": SEATS})["run"]
+        self._wait(run)
+        reports = self.call("GET", f"/api/exports/{run}")["seats"]
+        return {each["seat"]: each for each in reports}
+
+    def newsletter_link(self) -> str:
+        """Make the link that the newsletter holds, by the command line."""
+        words = ["token", "click", "--site", "demo", "--crm-id", PAUL, "--to", f"{self.url}/livez"]
+        made = subprocess.run(
+            [sys.executable, "-m", "service.cli", *words],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return f"{self.url}/c/{made.stdout.strip()}"
+
+    def waiting_chunks(self) -> list[Path]:
+        """Give the chunk files that wait to be loaded."""
+        return sorted((self.data / "spool").glob("w*/*.chunk"))
+
+    def _wait(self, run: int) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            (job,) = self.call("GET", f"/api/jobs?run={run}")["jobs"]
+            if job["status"] in {"ok", "failed"}:
+                assert job["status"] == "ok", job["detail"]
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"run {run} did not end within 60 s")
+
+
+@pytest.fixture
+def stand_in() -> Iterator[str]:
+    """Run the stand-in DSP, where every browser is known and every sync comes back."""
+    port, shop_port = free_port(), free_port()
+    app: Any = create_stand_in(
+        callback_base=f"http://127.0.0.1:{shop_port}", never_return={}, opted_out={}, seed="story"
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="localhost", port=port, log_level="warning", ws="none")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield f"http://localhost:{port} {shop_port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def shop(tmp_path: Path, stand_in: str) -> Iterator[Shop]:
+    """Serve the shop's own service, with partners at the stand-in and seats that take one person."""
+    base, port = stand_in.split()
+    data = tmp_path / "data"
+    _write_config(data / "config", base)
+    environment = os.environ | {
+        "JUMELLE_DATA": str(data),
+        "JUMELLE_ADMIN_KEY": ADMIN_KEY,
+        "JUMELLE_DEMO_SERVER_KEY": SERVER_KEY,
+        "JUMELLE_DEMO_IDENTIFY_SECRET": SECRET,
+    }
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", port]
+    with (tmp_path / "log").open("wb") as log:
+        child = subprocess.Popen(command, env=environment, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(url, child, tmp_path / "log")
+            yield Shop(url, data, environment)
+        finally:
+            child.terminate()
+            assert child.wait(timeout=30) == 0, (tmp_path / "log").read_text()
+
+
+def _write_config(folder: Path, base: str) -> None:
+    with as_file(files("service").joinpath("example_config")) as example:
+        shutil.copytree(example, folder)
+    (folder / "partners" / "pixel.toml").unlink()
+    (folder / "seats" / "pixel_csv.toml").unlink()
+    for partner in ("xandr", "the_trade_desk"):
+        url = stand_in_url(known_facts(partner)["sync"]["url_template"], partner, base)
+        path = folder / "partners" / f"{partner}.toml"
+        path.write_text(path.read_text() + f'\n[sync]\nurl_template = "{url}"\n')
+    for seat in SEATS:
+        path = folder / "seats" / f"{seat}.toml"
+        path.write_text(path.read_text().replace("min_size = 100", "min_size = 1"))
+    service = folder / "service.toml"
+    service.write_text(service.read_text().replace("tick_seconds = 3.0", "tick_seconds = 600.0"))
+
+
+def _wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(600):
+        assert child.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise AssertionError(f"the service did not answer: {log.read_text()}")
+
+
+@pytest.mark.clickhouse
+@pytest.mark.slow
+def test_the_story(shop: Shop) -> None:
+    """From the first visit to the seat file, and from the wish to be forgotten to its removal."""
+    laptop, phone = Browser(shop.url), Browser(shop.url)
+    assert shop.imports(CRM_FILE)["new_customers"] == 2
+
+    # He visits the shop: the tag gives his browser a first-party cookie and lets two partners sync.
+    laptop.visits()
+    on_laptop = laptop.lets_partners_sync()
+
+    # He buys: the browser is linked to 123456.
+    token = make_identify(SECRET, site="demo", crm_id=PAUL, now_s=int(time.time()))
+    laptop.sends(type="identify", userId=PAUL, context={"token": token})
+    laptop.sends(**_order("o1"), userId=PAUL, context={"token": token})
+    laptop.sends(**_order("o2"), userId=PAUL, context={"token": token})
+
+    # He clicks the newsletter on a second browser, and that one is linked too.
+    phone.clicks(shop.newsletter_link())
+    on_phone = phone.lets_partners_sync()
+    old_chunks = _copies(shop)
+    shop.loads()
+    card = shop.call("GET", f"/api/identity/{PAUL}")
+    assert card["person"] == "customer"
+    assert {link["method"] for each in card["visitors"] for link in each["links"]} >= {
+        "purchase",
+        "click",
+    }
+    assert {
+        (each["partner"], each["id"]) for visitor in card["visitors"] for each in visitor["ids"]
+    } == {*on_laptop.items(), *on_phone.items()}
+    assert {each["partner"]: each["status"] for each in card["partners"]} == {
+        "xandr": "addressable",
+        "the_trade_desk": "addressable",
+    }
+
+    # The marketer asks for champions who like cycling, and sees what each criterion costs.
+    preview = shop.call("POST", "/api/preview", json={"rule": RULE})
+    assert preview["size"] == 1
+    assert [each["kept"] for each in preview["waterfall"]] == [1, 1]
+    assert preview["seats"]["xandr_958"] == {"people": 1, "ids": 2}
+
+    # ... and activates the audience: each seat's file holds exactly his ids.
+    definition = {
+        "name": "Champions who like cycling",
+        "rule": RULE,
+        "identity": "last_authenticated",
+        "min_size": 1,
+        "tags": [],
+        "public_to": ["demo"],
+    }
+    shop.call("PUT", "/api/audiences/champions_cycling", json=definition)
+    shop.loads()
+    for seat, segment in zip(SEATS, ("7001", "cyclists"), strict=True):
+        body = {"segment": segment, "expires_days": 30}
+        shop.call("PUT", f"/api/audiences/champions_cycling/seats/{seat}", json=body)
+    sent = shop.exports()
+    assert _xandr_lines(sent) == {
+        f"{on_laptop['xandr']},7001:43200",
+        f"{on_phone['xandr']},7001:43200",
+    }
+    assert _ttd_items(sent) == {
+        on_laptop["the_trade_desk"]: [{"Name": "cyclists", "TtlInMinutes": 43200}],
+        on_phone["the_trade_desk"]: [{"Name": "cyclists", "TtlInMinutes": 43200}],
+    }
+
+    # When Paul reads the news, he sees the bicycle offer; the phone was never logged in, so not there.
+    assert laptop.asks_for_its_audiences() == ["champions_cycling"]
+    assert phone.asks_for_its_audiences() == []
+
+    # He asks to be forgotten, and is gone everywhere.
+    assert shop.call("POST", "/api/privacy/erase", json={"id": PAUL})["receipt"]
+    assert shop.status(f"/api/identity/{PAUL}") == 404
+    assert laptop.asks_for_its_audiences() == []
+
+    # Neither a rebuild nor a re-import of old files nor a replay of old chunks brings him back.
+    again = shop.imports(CRM_FILE)
+    assert [each["line"] for each in again["rejects"]] == [2]
+    _replay(shop, old_chunks)
+    shop.loads()
+    assert shop.status(f"/api/identity/{PAUL}") == 404
+    assert shop.status(f"/api/identity/{on_laptop['xandr']}") == 404
+    assert shop.call("POST", "/api/preview", json={"rule": RULE})["size"] == 0
+
+    # The next seat file removes the ids.
+    removed = shop.exports()
+    assert _xandr_lines(removed) == {
+        f"{on_laptop['xandr']},7001:-1",
+        f"{on_phone['xandr']},7001:-1",
+    }
+    assert {key: item[0]["TtlInMinutes"] for key, item in _ttd_items(removed).items()} == {
+        on_laptop["the_trade_desk"]: 0,
+        on_phone["the_trade_desk"]: 0,
+    }
+    assert _nothing_clear(shop.data)
+
+
+def _order(number: str) -> dict[str, Any]:
+    line = {"product_id": "b1", "name": "Bike", "category": "cycling", "price": 900, "quantity": 1}
+    properties = {"order_id": number, "total": 900, "currency": "USD", "products": [line]}
+    return {"type": "track", "event": "Order Completed", "properties": properties}
+
+
+def _copies(shop: Shop) -> list[bytes]:
+    """Keep the bytes of the chunks that wait, as an old backup of the spool would."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and not shop.waiting_chunks():
+        time.sleep(0.05)
+    time.sleep(1.5)
+    return [path.read_bytes() for path in shop.waiting_chunks()]
+
+
+def _replay(shop: Shop, chunks: list[bytes]) -> None:
+    """Put old chunks into the spool as if they had come anew."""
+    assert chunks
+    folder = shop.data / "spool" / "restored"
+    folder.mkdir()
+    for number, content in enumerate(chunks):
+        (folder / f"{number:08d}.chunk").write_bytes(content)
+
+
+def _xandr_lines(reports: dict[str, Any]) -> set[str]:
+    path = Path(reports["xandr_958"]["path"])
+    return set(gzip.decompress(path.read_bytes()).decode("latin-1").splitlines())
+
+
+def _ttd_items(reports: dict[str, Any]) -> dict[str, Any]:
+    lines = Path(reports["ttd_demo"]["path"]).read_text().splitlines()
+    return {item["TDID"]: item["Data"] for line in lines for item in json.loads(line)["Items"]}
+
+
+def _nothing_clear(data: Path) -> bool:
+    """Search every file of the data directory for the clear address."""
+    found = [path for path in data.rglob("*") if path.is_file()]
+    return not any(b"paul@example.com" in path.read_bytes() for path in found)
+
+
