@@ -17,7 +17,7 @@ import httpx
 import uvicorn
 from litestar import Litestar
 
-from service.app import TagPart, engine_app, tag_app
+from service.app import engine_app, tag_app
 from service.config import (
     Config,
     ConfigErrors,
@@ -29,6 +29,7 @@ from service.config import (
 from service.engine.clickhouse import ClickHouse, DataInUse, take_lock
 from service.engine.engine import Engine
 from service.metrics import Balance
+from service.tag.process import TagProcess
 from service.tag.tokens import CLICK_LIVES_S_MAX, Click, Keys, make_click, make_identify
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -67,9 +68,7 @@ def click_token(keys: Keys, *, site: str, crm_id: str, target: str, days: int = 
 @click.option("--tag-port", default=8010, help="Port of the tag processes.")
 @click.option("--tag-workers", default=1, help="How many tag processes.")
 @click.option("--worker", default=0, hidden=True)
-def serve(
-    role: str, host: str, port: int, tag_port: int, tag_workers: int, worker: int
-) -> None:
+def serve(role: str, host: str, port: int, tag_port: int, tag_workers: int, worker: int) -> None:
     """Serve tag, engine or both."""
     environment, config = settings()
     _refuse_example_key(host, config)
@@ -85,7 +84,7 @@ def serve(
     engine.close()
 
 
-def open_engine(environment: Environment, config: Config) -> tuple[Engine, TagPart]:
+def open_engine(environment: Environment, config: Config) -> tuple[Engine, TagProcess]:
     """Open the data directory for this process, or exit 1 saying who has it."""
     try:
         clickhouse = ClickHouse(
@@ -106,7 +105,7 @@ def open_engine(environment: Environment, config: Config) -> tuple[Engine, TagPa
         balance=balance,
     )
     engine.open()
-    part = TagPart(environment.data, worker=0, settings=config.service.spool, balance=balance)
+    part = TagProcess(environment.data, worker=0, settings=config.service.spool, balance=balance)
     return engine, part
 
 
@@ -155,7 +154,7 @@ def _serve_tag(
 ) -> None:
     others = [_spawn_tag(host, port, number) for number in range(1, workers) if own == 0]
     balance = Balance()
-    part = TagPart(environment.data, worker=own, settings=config.service.spool, balance=balance)
+    part = TagProcess(environment.data, worker=own, settings=config.service.spool, balance=balance)
     click.echo(f"tag {own} at http://{host}:{port}", err=True)
     try:
         run_server(tag_app(part, balance), host=host, port=port, share_port=True)

@@ -4,7 +4,6 @@ Paul is customer 123456: he visits, is synced, buys, clicks the newsletter on a 
 as a champion who likes cycling, reaches two seats, and is forgotten everywhere when he asks.
 """
 
-
 import gzip
 import json
 import os
@@ -362,5 +361,3 @@ def _nothing_clear(data: Path) -> bool:
     """Search every file of the data directory for the clear address."""
     found = [path for path in data.rglob("*") if path.is_file()]
     return not any(b"paul@example.com" in path.read_bytes() for path in found)
-
-

@@ -178,7 +178,9 @@ def test_every_query_is_understood_by_the_engine(database: Any) -> None:
 
 def test_nothing_is_left_for_later_in_the_code() -> None:
     """No left-over notes stand in code, queries or configuration."""
-    notes = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b")
+    notes = re.compile(
+        r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b"
+    )
     listed = subprocess.run(
         ["git", "ls-files", "*.py", "*.js", "*.sql", "*.toml"],  # noqa: S607
         cwd=ROOT,

@@ -27,6 +27,17 @@ from audiences.exports.seat_state import (
 )
 from audiences.sql import sql
 
+__all__ = [
+    "Activation",
+    "ExportRow",
+    "ExportStore",
+    "FrozenRemoval",
+    "Held",
+    "HeldIds",
+    "IdText",
+    "SegmentTaken",
+]
+
 
 class SegmentTaken(Exception):
     """Another audience already fills this segment of the seat."""

@@ -16,9 +16,7 @@ def list_partners(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """List the partners that are switched on, with offers and answers of the last 30 days."""
     engine = request.app.state.engine
     since_ms = engine.now_ms() - HEALTH_DAYS * DAY_MS
-    health = {
-        each.partner: each for each in engine.stores.partner_ids.health(since_ms=since_ms)
-    }
+    health = {each.partner: each for each in engine.stores.partner_ids.health(since_ms=since_ms)}
     shown = []
     for partner in engine.config.partners:
         found = health.get(partner.key)

@@ -74,7 +74,11 @@ def lift_person(request: Request[Any, Any, Any], data: Named) -> dict[str, Any]:
     engine = request.app.state.engine
     with engine.changing:
         subject = engine.subjects.find(data.id)
-        names = engine.subjects.names_of(subject) if subject else engine.subjects.possible_names(data.id)
+        names = (
+            engine.subjects.names_of(subject)
+            if subject
+            else engine.subjects.possible_names(data.id)
+        )
         receipt = lift(
             names,
             stores=engine.stores,

@@ -10,9 +10,9 @@ from litestar.types import ControllerRouterHandler
 from service.api.errors import NotFound
 from service.api.identity import card_of
 from service.api.personalise import audiences_for
-from service.app import TagPart
 from service.engine.engine import Engine
 from service.local_commands import click_token
+from service.tag.process import TagProcess
 from service.tag.request import TagRequest
 from service.tag.tokens import make_identify
 
@@ -32,7 +32,7 @@ SECURITY: Final = {
 }
 
 
-def shop_routes(engine: Engine, part: TagPart, base: str) -> list[ControllerRouterHandler]:
+def shop_routes(engine: Engine, part: TagProcess, base: str) -> list[ControllerRouterHandler]:
     """Make the shop's routes; they exist only under `jumelle demo`."""
 
     @get("/demo/shop", sync_to_thread=False)
@@ -75,7 +75,7 @@ def _file(name: str) -> Response[bytes]:
     return Response(path.read_bytes(), headers=headers)
 
 
-def _own_card(engine: Engine, part: TagPart, request: Request[Any, Any, Any]) -> dict[str, Any]:
+def _own_card(engine: Engine, part: TagProcess, request: Request[Any, Any, Any]) -> dict[str, Any]:
     site = engine.config.site(SITE)
     asked = TagRequest(
         method="GET",

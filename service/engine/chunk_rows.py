@@ -1,6 +1,7 @@
 """A chunk's records become rows: times judged, bots flagged, duplicates and the erased left out.
 
-Pure but for the lookups that it is given; which rows are already in the database is the loader's affair.
+Pure but for the lookups that it is given; which rows are already in the database is the loader's
+affair.
 """
 
 from collections import Counter
@@ -14,9 +15,9 @@ import msgspec
 from service.engine.seen_messages import SeenMessages
 from service.engine.tombstones import Tombstones
 from service.tag.bots import is_bot
-from service.tag.collect import NO_VISITOR
 from service.tag.messages import Message
 from service.tag.record import Kind, Record
+from service.tag.steps import NO_VISITOR
 from service.tag.tag_state import Site
 
 LATE_MS_MAX: Final = 35 * 86_400_000

@@ -1,6 +1,6 @@
 """Opens ClickHouse: the embedded engine on a folder (the default), or a server named by URL.
 
-Both give the same client and the same SQL. One process owns an embedded folder; the second is told so.
+Both give the same client and the same SQL. One process owns an embedded folder; a second is told.
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """The engine: one owner of the database, one tick that makes everything new.
 
-A tick loads chunks, links people, computes traits, rebuilds audiences and publishes the tag's state.
-Everything that changes people's data happens under `changing`.
+A tick loads chunks, links people, computes traits, rebuilds audiences and publishes the tag's
+state. Everything that changes people's data happens under `changing`.
 """
 
 import logging
@@ -211,4 +211,3 @@ class Engine:
             suppressed=self.tombstones.suppressed,
             now_s=int(self._clock()),
         )
-

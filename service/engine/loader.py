@@ -1,8 +1,8 @@
 """A chunk goes in, rows come out in every table exactly once.
 
-Order: ordinals (visitors and customers, acknowledged), partner ids, identifications, consents, events
-twice, bad records, the ledger row, and only then the chunk is let go. After any doubt each table is
-asked which rows of the chunk it has, and only what is missing is inserted.
+Order: ordinals (visitors and customers, acknowledged), partner ids, identifications, consents,
+events twice, bad records, the ledger row, and only then the chunk is let go. After any doubt each
+table is asked which rows of the chunk it has, and only what is missing is inserted.
 """
 
 import gc
@@ -24,8 +24,8 @@ from service.engine.spool_reader import Claimed, SpoolReader
 from service.engine.stores import Stores
 from service.engine.tombstones import Tombstones
 from service.metrics import Balance
-from service.tag.collect import NO_VISITOR
 from service.tag.record import Kind, Record
+from service.tag.steps import NO_VISITOR
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import CALLBACK_LIVES_S
 

@@ -21,7 +21,11 @@ EVENTS_READ: Final = 200
 def audiences_of(engine: Engine, subject: Subject) -> list[str]:
     """Give the keys of all audiences that hold this person, under whichever identity."""
     owners = BitMap(subject.owners)
-    return [key for key in engine.builder.keys() if owners & engine.builder.members(key)]
+    return [
+        key
+        for key in sorted(engine.criteria.world.audiences)
+        if owners & engine.builder.members(key)
+    ]
 
 
 def public_audiences(engine: Engine, visitor: int, site: Site, *, gpc: bool) -> list[str]:

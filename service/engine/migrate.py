@@ -1,6 +1,6 @@
-"""Brings the schema up to date: numbered, forward-only files of each package, the lower floor first.
+"""Brings the schema up to date: numbered, forward-only files, the lower floor's first.
 
-What was applied stands in the table `migrations`; a file that changed after it was applied is refused.
+What was applied stands in the table `migrations`; a file that changed afterwards is refused.
 """
 
 from collections.abc import Iterator

@@ -12,9 +12,7 @@ REFRESH_AFTER_S: Final = 15
 """Well below the 60 s at which a tag process reports that its state is old."""
 
 
-def publish(
-    path: Path, config: Config, *, suppressed: tuple[str, ...], now_s: int
-) -> TagState:
+def publish(path: Path, config: Config, *, suppressed: tuple[str, ...], now_s: int) -> TagState:
     """Give the state that now stands in the file."""
     state = TagState(
         published_s=now_s,

@@ -3,17 +3,14 @@
 Live ids, consent and suppression are gathered once per data version and identity.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
 from pyroaring import BitMap
 
 from audiences.exports.reach import Carriers, SeatReach, carriers, reach_of
 from audiences.exports.seats import Seat
 from audiences.preview import Reach
 from matching.consent.decide import Use
-from matching.consent_store import allowed_visitors
 from matching.partner_facts import Partner
 from matching.partner_ids_store import LiveIds
 from matching.people import Identity, People
@@ -41,10 +38,14 @@ class SeatReaches:
             partner.key: len(persons & people.persons_of_visitors(self.sendable(partner)))
             for partner in self._engine.config.partners
         }
-        seats = {seat.key: self.of_seat(seat, people, persons) for seat in self._engine.config.seats}
+        seats = {
+            seat.key: self.of_seat(seat, people, persons) for seat in self._engine.config.seats
+        }
         return Reach(
             partners=partners,
-            seats={key: SeatCount(people=each.people, ids=len(each.ids)) for key, each in seats.items()},
+            seats={
+                key: SeatCount(people=each.people, ids=len(each.ids)) for key, each in seats.items()
+            },
         )
 
     def of_seat(self, seat: Seat, people: People, persons: BitMap) -> SeatReach:

@@ -1,7 +1,8 @@
-"""Closed chunk files come in from every writer's folder, numbered and claimed chunks go out to the loader.
+"""Closed chunk files come in from every writer's folder, numbered chunks go out to the loader.
 
-A chunk gets its number once, when it is claimed, and carries it in its file name before the first insert. The newest
-file of a dead writer may be torn: its tail is cut. Damage anywhere else is set aside, never skipped in silence.
+A chunk gets its number once, when it is claimed, and carries it in its file name before the first
+insert. The newest file of a dead writer may be torn: its tail is cut. Damage anywhere else is set
+aside, never skipped in silence.
 """
 
 import fcntl

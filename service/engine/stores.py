@@ -1,7 +1,7 @@
 """All stores of the database: the whole of what the engine may ask ClickHouse.
 
-What the loader writes, what previews and builds read, and what the operator reads have a client each,
-so that a long question does not hold up a chunk.
+What the loader writes, what previews and builds read, and what the operator reads have a client
+each, so that a long question does not hold up a chunk.
 """
 
 from audiences.audience_store import AudienceStore

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from matching.contact_hashes import hash_of, normalise_email, normalise_phone, seal
+from matching.contact_hashes import contact_hash, seal
 from matching.ids import CrmId, VisitorId
 from matching.partner_ids_store import PartnerIdRow
 from service.engine.stores import Stores
@@ -127,8 +127,13 @@ class Subjects:
         return None
 
     def _contact_names(self, text: str) -> list[tuple[str, str]]:
-        found = (("email", normalise_email(text)), ("phone", normalise_phone(text)))
-        return [(kind, seal(hash_of(name), self._seal_key)) for kind, name in found if name]
+        names = []
+        for kind in ("email", "phone"):
+            try:
+                names.append((kind, seal(contact_hash(kind, text), self._seal_key)))
+            except ValueError:
+                continue
+        return names
 
     def _by_alias(self, text: str) -> Subject | None:
         for kind in self._alias_kinds:

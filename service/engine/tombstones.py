@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.tag.collect import SUPPRESSED_PURPOSE
+from service.tag.door import SUPPRESSED_PURPOSE
 from service.tag.tokens import Keys
 
 

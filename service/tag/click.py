@@ -5,10 +5,12 @@ follows, which `matching/people.py` judges.
 """
 
 from matching.consent.decide import Use, encode_signals
+from matching.contact_hashes import redact_text
 from service.tag import visitor_cookie
-from service.tag.collect import Collector, DropReason, Outcome
+from service.tag.collect import Collector, Outcome
 from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagAnswer, TagRequest, header_signals, refusal
+from service.tag.steps import DropReason
 from service.tag.tokens import TokenError, read_click
 
 
@@ -42,7 +44,7 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
         headers += (("Set-Cookie", line),)
     meta = Meta(
         site=site.key,
-        proved=found.crm_id,
+        proved=redact_text(found.crm_id, collector.seal),
         method="click",
         nonce=found.nonce,
         signals=encode_signals(signals),

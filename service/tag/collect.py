@@ -1,45 +1,30 @@
 """A request comes in, an answer and the records to keep go out; nothing is written here.
 
-The journey of one message is a list of steps (`STEPS_OF_TAG`, `STEPS_OF_SEGMENT`): each adds to the
-message's `Draft` or stops with a `DropReason`. Which routes exist is said in `routes.py`.
+The journey of each message stands in `steps.py`; which routes exist, in `routes.py`.
 """
 
 import base64
 import binascii
 import gzip
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 from hmac import compare_digest
-from typing import Final
 
 import msgspec
 
-from matching.consent.decide import Signals, Use, encode_signals
-from matching.contact_hashes import Seal, may_hold_contact, redact_json, seal
 from matching.ids import VisitorId
 from service.tag import messages, visitor_cookie
-from service.tag.messages import GivenBatch, Message
-from service.tag.record import Kind, Meta, write_record
+from service.tag.door import Door
+from service.tag.messages import GivenBatch
 from service.tag.request import BodyTooLarge, TagAnswer, TagRequest, cors_headers, gif, inflated
-from service.tag.tag_state import Site, TagState
-from service.tag.tokens import Keys, TokenError, read_identify
-
-NO_VISITOR: Final = VisitorId(bytes(16))
-OPT_OUT_COOKIE: Final = "jml_out"
-SUPPRESSED_PURPOSE: Final = "tombstone"
-
-
-class DropReason(StrEnum):
-    """Why a message is not kept; the metric's label, the log's field and what tests assert."""
-
-    UNKNOWN_KEY = "unknown_key"
-    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
-    NO_CONSENT = "no_consent"
-    OPTED_OUT = "opted_out"
-    SUPPRESSED = "suppressed"
-    TOO_LARGE = "too_large"
-    MALFORMED = "malformed"
-    SPOOL_FULL = "spool_full"
+from service.tag.steps import (
+    STEPS_OF_SEGMENT,
+    STEPS_OF_TAG,
+    Draft,
+    DropReason,
+    Stop,
+    record_of,
+)
+from service.tag.tag_state import Site
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,44 +40,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.records) + len(self.dropped)
 
 
-class Draft(msgspec.Struct, kw_only=True):
-    """One message on its way to a record."""
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of imported messages: records to append, and refused lines with reasons."""
 
-    message: Message
-    raw: bytes
-    request: TagRequest
-    site: Site
-    server: bool
-    sent_at: str = ""
-    visitor: VisitorId = NO_VISITOR
-    new_visitor: bool = False
-    signals: Signals = Signals()
-    proved: str = ""
-    method: str = ""
+    records: tuple[bytes, ...]
+    refused: tuple[tuple[int, str], ...]
 
 
-class Stop(Exception):
-    """A message is not kept; some records may still be, such as the withdrawal it carried."""
-
-    def __init__(self, reason: DropReason, *records: bytes) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.records = records
-
-
-class Collector:
-    """Turns tag requests into records; knows the published state and the installation's keys."""
-
-    def __init__(self, *, state: Callable[[], TagState], keys: Keys) -> None:
-        self._state = state
-        self.keys = keys
-        contact_key = keys.contact_key
-        self._seal: Seal = lambda hash_hex: seal(hash_hex, contact_key)
-
-    @property
-    def state(self) -> TagState:
-        """The newest published state."""
-        return self._state()
+class Collector(Door):
+    """Turns tag requests into records."""
 
     def collect_tag(self, request: TagRequest) -> Outcome:
         """`POST /t`: the tag's own messages; 204, or 4xx with the reason."""
@@ -132,6 +88,40 @@ class Collector:
         outcome = self._collect(request, site, batch, server=False, tag=True)
         kept = [each for each in outcome.answer.headers if each[0] == "Set-Cookie"]
         return msgspec.structs.replace(outcome, answer=gif(*kept))
+
+    def collect_import(
+        self,
+        site: Site,
+        lines: Sequence[bytes],
+        *,
+        refused: Callable[[str], bool],
+        received_us: int,
+    ) -> Imported:
+        """Take messages from a file as if the site's server had sent them; line numbers from 1."""
+        request = TagRequest(
+            method="POST", path="/v1/batch", query="", headers={}, received_us=received_us
+        )
+        records: list[bytes] = []
+        problems: list[tuple[int, str]] = []
+        for number, line in enumerate(lines, start=1):
+            (given,) = messages.read_single(line, "")
+            if given.message is None:
+                problems.append((number, given.problem))
+                continue
+            if refused(given.message.customer):
+                problems.append((number, "erased: this person asked to be forgotten"))
+                continue
+            draft = Draft(
+                message=given.message, raw=given.raw, request=request, site=site, server=True
+            )
+            try:
+                for step in STEPS_OF_SEGMENT:
+                    step(self, draft)
+            except Stop as stop:
+                problems.append((number, stop.reason))
+                continue
+            records.append(record_of(draft))
+        return Imported(records=tuple(records), refused=tuple(problems))
 
     def _site_of(self, key: str) -> tuple[Site | None, bool]:
         site = self.state.site_of_write_key.get(key)
@@ -176,7 +166,7 @@ class Collector:
                 continue
             if draft.new_visitor:
                 minted = draft.visitor
-            records.append(_record_of(draft))
+            records.append(record_of(draft))
         answer = self._answer(request, site, minted, problems, tag=tag)
         return Outcome(answer=answer, records=tuple(records), dropped=tuple(dropped))
 
@@ -217,134 +207,6 @@ class Collector:
         reference = visitor_cookie.write_reference(self.keys, visitor)
         return (("Set-Cookie", line), ("Jumelle-Visitor", reference))
 
-    def cookie_of(self, request: TagRequest, site: Site) -> visitor_cookie.VisitorCookie | None:
-        """Give the visitor that the request's cookie names, if it is one of ours."""
-        value = visitor_cookie.find_cookie(request.header("cookie"), site.cookie.name)
-        return visitor_cookie.read_cookie(self.keys, value)
-
-    def is_opted_out(self, request: TagRequest) -> bool:
-        """Tell whether the browser carries our opt-out cookie."""
-        value = visitor_cookie.find_cookie(request.header("cookie"), OPT_OUT_COOKIE)
-        return visitor_cookie.is_opted_out(self.keys, value)
-
-    def is_suppressed(self, kind: str, name: bytes) -> bool:
-        """Tell whether a visitor or customer must never be kept again."""
-        hashed = self.keys.keyed_hash(SUPPRESSED_PURPOSE, kind.encode(), name).hex()
-        return hashed in self.state.suppressed_hashes
-
-    # The steps, in the order of STEPS_OF_TAG and STEPS_OF_SEGMENT.
-
-    def drop_opted_out(self, draft: Draft) -> None:
-        if not draft.server and self.is_opted_out(draft.request):
-            raise Stop(DropReason.OPTED_OUT)
-
-    def put_cookie_visitor(self, draft: Draft) -> None:
-        found = None if draft.server else self.cookie_of(draft.request, draft.site)
-        if found is not None:
-            draft.visitor = found.visitor
-
-    def put_named_visitor(self, draft: Draft) -> None:
-        if draft.visitor != NO_VISITOR or not draft.message.browser:
-            return
-        name = draft.message.browser
-        referred = visitor_cookie.read_reference(self.keys, name)
-        draft.visitor = referred or visitor_cookie.visitor_of_sdk(self.keys, draft.site.key, name)
-
-    def put_signals(self, draft: Draft) -> None:
-        given = draft.message.context.consent if draft.message.context else None
-        gpc = draft.request.header("sec-gpc") == "1" and not draft.server
-        if given is None:
-            draft.signals = Signals(gpc=gpc)
-            return
-        draft.signals = Signals(
-            tcf=given.tcf,
-            gdpr=None if given.gdpr is None else bool(given.gdpr),
-            gpp=given.gpp,
-            gpp_sid=given.gpp_sid,
-            us_privacy=given.us_privacy,
-            gpc=gpc or given.gpc,
-            explicit=given.explicit,
-        )
-
-    def drop_without_consent(self, draft: Draft) -> None:
-        if draft.server and draft.signals == Signals():
-            return
-        if self.state.decide(draft.signals, Use.STORE, draft.site).allowed:
-            return
-        if draft.visitor == NO_VISITOR or draft.signals == Signals():
-            raise Stop(DropReason.NO_CONSENT)
-        raise Stop(DropReason.NO_CONSENT, _withdrawal_of(draft))
-
-    def mint_visitor(self, draft: Draft) -> None:
-        if draft.visitor == NO_VISITOR and not draft.server:
-            draft.visitor = visitor_cookie.mint_visitor()
-            draft.new_visitor = True
-
-    def drop_suppressed(self, draft: Draft) -> None:
-        if not self.state.suppressed_hashes:
-            return
-        customer = draft.message.customer
-        if draft.visitor != NO_VISITOR and self.is_suppressed("visitor", draft.visitor):
-            raise Stop(DropReason.SUPPRESSED)
-        if customer and self.is_suppressed("crm_id", customer.encode()):
-            raise Stop(DropReason.SUPPRESSED)
-
-    def put_proof(self, draft: Draft) -> None:
-        ordered = draft.message.event == "Order Completed"
-        if draft.server:
-            draft.proved = draft.message.customer
-            draft.method = "purchase" if ordered else "server"
-            return
-        token = draft.message.context.token if draft.message.context else ""
-        if not token or not draft.site.identify_secret:
-            return
-        try:
-            found = read_identify(
-                draft.site.identify_secret,
-                token,
-                site=draft.site.key,
-                now_s=draft.request.now_s,
-            )
-        except TokenError:
-            return  # an expired or foreign token leaves a claim, decision 7
-        named = draft.message.customer
-        same_browser = not found.visitor or (
-            visitor_cookie.read_reference(self.keys, found.visitor) == draft.visitor
-        )
-        if same_browser and named in {"", found.crm_id}:
-            draft.proved, draft.method = found.crm_id, "purchase" if ordered else "login"
-
-    def redact(self, draft: Draft) -> None:
-        has_token = draft.message.context is not None and draft.message.context.token
-        if not has_token and not may_hold_contact(draft.raw):
-            return
-        tree = msgspec.json.decode(draft.raw)
-        if has_token:
-            tree["context"].pop("token", None)
-        draft.raw = msgspec.json.encode(redact_json(tree, self._seal))
-
-
-STEPS_OF_TAG: Final = (
-    Collector.drop_opted_out,
-    Collector.put_cookie_visitor,
-    Collector.put_signals,
-    Collector.drop_without_consent,
-    Collector.mint_visitor,
-    Collector.drop_suppressed,
-    Collector.put_proof,
-    Collector.redact,
-)
-STEPS_OF_SEGMENT: Final = (
-    Collector.drop_opted_out,
-    Collector.put_cookie_visitor,
-    Collector.put_named_visitor,
-    Collector.put_signals,
-    Collector.drop_without_consent,
-    Collector.drop_suppressed,
-    Collector.put_proof,
-    Collector.redact,
-)
-
 
 def refused(request: TagRequest, status: int, reason: DropReason, why: str) -> Outcome:
     """Refuse a whole request with its reason."""
@@ -357,30 +219,6 @@ def _unreadable(request: TagRequest, problem: Exception) -> Outcome:
     if isinstance(problem, BodyTooLarge):
         return refused(request, 413, DropReason.TOO_LARGE, str(problem))
     return refused(request, 400, DropReason.MALFORMED, str(problem))
-
-
-def _record_of(draft: Draft) -> bytes:
-    context = draft.message.context
-    agent = draft.request.header("user-agent")
-    if draft.server:
-        agent = context.user_agent if context else ""
-    meta = Meta(
-        site=draft.site.key,
-        type=draft.message.type,
-        server=draft.server,
-        agent=agent[:512],
-        ip="" if draft.server else draft.request.cut_address,
-        signals=encode_signals(draft.signals),
-        proved=draft.proved,
-        method=draft.method if draft.proved else "",
-        sent_at=draft.sent_at,
-    )
-    return write_record(Kind.MESSAGE, draft.request.received_us, draft.visitor, meta, draft.raw)
-
-
-def _withdrawal_of(draft: Draft) -> bytes:
-    meta = Meta(site=draft.site.key, signals=encode_signals(draft.signals))
-    return write_record(Kind.CONSENT, draft.request.received_us, draft.visitor, meta, b"")
 
 
 def _key_of(request: TagRequest, batch: GivenBatch) -> str:

@@ -113,7 +113,7 @@ def cors_headers(request: TagRequest) -> tuple[tuple[str, str], ...]:
     return (
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Allow-Credentials", "true"),
-        ("Access-Control-Expose-Headers", "Jumelle-Visitor"),
+        ("Access-Control-Expose-Headers", "Jumelle-Visitor, Retry-After"),
         ("Vary", "Origin"),
     )
 

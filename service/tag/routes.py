@@ -1,7 +1,7 @@
-"""The tag's routes over ASGI: a request becomes a value, its records are kept, then the answer leaves.
+"""The tag's routes over ASGI: a request becomes a value, its records are kept, the answer leaves.
 
-`handle` is the one table of routes; everything it calls is pure. Acknowledged means kept: nothing is sent before
-`Spool.append` returned.
+`handle` is the one table of routes; everything it calls is pure. Acknowledged means kept: nothing
+is sent before `Spool.append` returned.
 """
 
 import time
@@ -18,9 +18,10 @@ from litestar.types import Receive, Scope, Send
 from service.metrics import Balance
 from service.tag import messages, sync
 from service.tag.click import click
-from service.tag.collect import Collector, DropReason, Outcome, refused
+from service.tag.collect import Collector, Outcome, refused
 from service.tag.request import TagAnswer, TagRequest, preflight, refusal
 from service.tag.spool import Spool, SpoolFull
+from service.tag.steps import DropReason
 
 PATHS: Final = (
     "/t",
@@ -37,7 +38,7 @@ BODY_BYTES_MAX: Final = messages.BATCH_BYTES_MAX + 4096
 RETRY_AFTER_S: Final = 5
 
 
-def handle(collector: Collector, request: TagRequest) -> Outcome:
+def handle(collector: Collector, request: TagRequest) -> Outcome:  # noqa: C901 - one table
     """Answer one request of the tag port; every path of DESIGN's table stands here."""
     if request.method == "OPTIONS":
         return Outcome(answer=preflight(request))
@@ -121,9 +122,9 @@ class TagEndpoint:
             outcome = refused(request, 413, DropReason.TOO_LARGE, why)
         else:
             outcome = handle(self._collector, request)
-        await _send(send, await self._keep(request, outcome))
+        await _send(send, await self._keep(outcome))
 
-    async def _keep(self, request: TagRequest, outcome: Outcome) -> TagAnswer:
+    async def _keep(self, outcome: Outcome) -> TagAnswer:
         dropped = Counter(str(reason) for reason in outcome.dropped)
         if outcome.records:
             try:
@@ -133,7 +134,8 @@ class TagEndpoint:
                 dropped[DropReason.SPOOL_FULL] += len(outcome.records)
                 self._balance.received(kept=0, dropped=dropped)
                 retry = ("Retry-After", str(RETRY_AFTER_S))
-                return refusal(503, f"nothing was kept, try again: {problem}", retry)
+                why = f"nothing was kept, try again: {problem}"
+                return refusal(503, why, retry, *cors_of(outcome.answer))
         self._balance.received(kept=len(outcome.records), dropped=dropped)
         return outcome.answer
 
@@ -144,6 +146,11 @@ class TagEndpoint:
             await self(scope, receive, send)
 
         return ASGIRouteHandler(list(PATHS), fn=tag, copy_scope=False)
+
+
+def cors_of(answer: TagAnswer) -> list[tuple[str, str]]:
+    """Give the headers by which the calling page may read another answer in this one's place."""
+    return [header for header in answer.headers if header[0].startswith(("Access-Control", "Vary"))]
 
 
 async def _body_of(receive: Receive) -> bytes | None:

@@ -1,8 +1,8 @@
 """The spool: records go in, closed chunk files come out for the loader. Acknowledged means kept.
 
-A writer owns one folder `spool/w<k>-<boot>/`; its newest file is `NNNNNNNN.open`, a closed chunk is
-`.chunk`. With `ack = "write"` the bytes are in the page cache when `append` returns (a killed process
-loses nothing) and on disk within 20 ms; with `ack = "fsync"` `kept` waits for the disk.
+A writer owns one folder `spool/w<k>-<boot>/`; its newest file is `NNNNNNNN.open`, a closed chunk
+is `.chunk`. With `ack = "write"` the bytes are in the page cache when `append` returns (a killed
+process loses nothing) and on disk within 20 ms; with `ack = "fsync"` `kept` waits for the disk.
 """
 
 import asyncio

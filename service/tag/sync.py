@@ -19,9 +19,11 @@ from matching.partners import IdStatus, check_partner_id
 from matching.sync_url import Returned, callback_url, read_callback, sync_url
 from service.tag import visitor_cookie
 from service.tag.bots import is_crawler
-from service.tag.collect import OPT_OUT_COOKIE, Collector, DropReason, Outcome, refused
+from service.tag.collect import Collector, Outcome, refused
+from service.tag.door import OPT_OUT_COOKIE
 from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagAnswer, TagRequest, cors_headers, gif, refusal
+from service.tag.steps import DropReason
 from service.tag.tag_state import Site
 from service.tag.tokens import (
     CALLBACK_LIVES_S,

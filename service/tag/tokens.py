@@ -69,7 +69,7 @@ class Keys:
 
     @property
     def contact_key(self) -> bytes:
-        """The AES-SIV key under which contact hashes rest; the oldest, so that joins keep working."""
+        """The AES-SIV key under which contact hashes rest; the oldest, so that joins work."""
         return self.derive("contact", size=64, key_id=self.ids[0])
 
     def sign(self, purpose: str, payload: bytes) -> str:
@@ -184,7 +184,7 @@ class Identified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_identify(secret: str, text: str, *, site: str, now_s: int) -> Identified:
-    """Check an identify token (HS256 only, our audience, at most 15 minutes), or raise TokenError."""
+    """Check an identify token (HS256 only, our audience, at most 15 min), or raise TokenError."""
     if len(secret.encode()) < IDENTIFY_SECRET_BYTES_MIN:
         raise TokenError(f"the identify secret of site {site} is shorter than 32 bytes")
     try:

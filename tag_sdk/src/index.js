@@ -10,7 +10,7 @@ import { message } from "./messages.js";
 import { unturnPage, watchPages } from "./page_views.js";
 import { add, dropAll, release, startQueue } from "./queue.js";
 import { settings } from "./settings.js";
-import { names, openStorage, remove } from "./storage.js";
+import { names, openStorage, read, remove } from "./storage.js";
 import { syncAgain, syncWhenDue } from "./sync.js";
 
 const stub = window[settings.global] || [];
@@ -36,7 +36,6 @@ function start() {
     const before = state;
     state = consentState();
     if (state !== before) log("consent", state);
-    const reference = who.reference || read("visitor");
     openStorage(state === GRANTED);
     if (state === GRANTED) granted(before);
     if (state === DENIED && before !== DENIED) denied();
@@ -63,13 +62,15 @@ function start() {
 
   /** Forget all, and tell the server if it knows this browser: a withdrawal must arrive. */
   function denied() {
-    const reference = who.reference || recalledReference();
+    openStorage(true); // Once more, to clear it.
+    const reference = who.reference || read("visitor");
     const known = told !== undefined || reference || names().length > 0;
     dropAll();
     forget();
     who.reference = undefined;
     names().forEach(remove);
     syncAgain();
+    openStorage(false);
     if (!known) return;
     const event = { event: "Consent Updated", properties: {}, anonymousId: reference };
     add(message("track", event), true);

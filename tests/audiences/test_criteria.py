@@ -179,9 +179,7 @@ def at_path(values: Any, path: str) -> Any:
 def fitting_lines(row: dict[str, Any], where: tuple[Condition, ...]) -> list[dict[str, Any]]:
     lines = row["properties"].get("products") or []
     tests = [each for each in where if each.field.startswith("products.")]
-    return [
-        line for line in lines if all(passes(at_path(line, t.field[9:]), t) for t in tests)
-    ]
+    return [line for line in lines if all(passes(at_path(line, t.field[9:]), t) for t in tests)]
 
 
 def meets(row: dict[str, Any], where: tuple[Condition, ...]) -> bool:
@@ -276,7 +274,7 @@ def naive_sequence(rows: list[dict[str, Any]], rule: DidInOrder, identity: Ident
 
 # -------------------------------------------------------------------------------- random examples
 
-texts = st.sampled_from(["cycling", "it's \\ \"é\"", "5", "x", ""])
+texts = st.sampled_from(["cycling", 'it\'s \\ "é"', "5", "x", ""])
 scalars = st.one_of(texts, st.integers(-1, 6), st.sampled_from([0.5, 2.5]), st.booleans())
 lines = st.fixed_dictionaries(
     {},
@@ -365,8 +363,14 @@ def counts_and_sums(draw: st.DrawFn) -> Did:
         )
     )
     if draw(st.booleans()):
-        field = draw(st.sampled_from(["total", "revenue", "products.price", "products.quantity", "cart.size"]))
-        limits = st.sampled_from([{"at_least": 0.3}, {"at_most": 0}, {"at_least": 5, "at_most": 20}, {"at_least": -3}])
+        field = draw(
+            st.sampled_from(
+                ["total", "revenue", "products.price", "products.quantity", "cart.size"]
+            )
+        )
+        limits = st.sampled_from(
+            [{"at_least": 0.3}, {"at_most": 0}, {"at_least": 5, "at_most": 20}, {"at_least": -3}]
+        )
         bounds = {"sum": Sum(field=field, **draw(limits))}
     return Did(
         event=draw(st.sampled_from(EVENTS)),
@@ -382,7 +386,9 @@ def sequences(draw: st.DrawFn) -> DidInOrder:
     """Two or three steps, with any limit of time."""
     plain = st.fixed_dictionaries({"event": st.sampled_from(EVENTS)})
     steps = draw(st.lists(plain, min_size=2, max_size=3))
-    limit = draw(st.sampled_from([{}, {"within_minutes": 5}, {"within_days": 0}, {"within_days": 1}]))
+    limit = draw(
+        st.sampled_from([{}, {"within_minutes": 5}, {"within_days": 0}, {"within_days": 1}])
+    )
     rule: DidInOrder = msgspec.convert({"type": "sequence", "steps": steps, **limit}, DidInOrder)
     first = msgspec.structs.replace(rule.steps[0], where=draw(wheres))
     return msgspec.structs.replace(rule, steps=(first, *rule.steps[1:]))
@@ -391,12 +397,14 @@ def sequences(draw: st.DrawFn) -> DidInOrder:
 few_examples = settings(
     max_examples=6,
     phases=[Phase.generate],  # each example asks the database: no shrinking
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
 @few_examples
-@given(st.lists(events, min_size=4, max_size=25), st.lists(counts_and_sums(), min_size=12, max_size=12))
+@given(
+    st.lists(events, min_size=4, max_size=25), st.lists(counts_and_sums(), min_size=12, max_size=12)
+)
 def test_counts_and_sums_equal_a_naive_reading(
     shop: Shop, rows: list[dict[str, Any]], rules: list[Did]
 ) -> None:

@@ -12,10 +12,11 @@ import pytest
 
 from matching.ids import VisitorId
 from service.tag import visitor_cookie
-from service.tag.collect import Collector, DropReason, Outcome
+from service.tag.collect import Collector, Outcome
 from service.tag.record import MAGIC, Record, read_records
 from service.tag.request import TagRequest
 from service.tag.routes import handle
+from service.tag.steps import DropReason
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Click, Keys, make_click, make_identify
 
@@ -76,7 +77,11 @@ def basic(key: str) -> str:
 
 
 def page(**more: Any) -> dict[str, Any]:
-    return {"type": "page", "messageId": "m1", "properties": {"url": "https://shop.example/"}} | more
+    return {
+        "type": "page",
+        "messageId": "m1",
+        "properties": {"url": "https://shop.example/"},
+    } | more
 
 
 def test_first_visit_mints_a_visitor_and_keeps_the_message() -> None:
@@ -247,7 +252,10 @@ def test_gzip_bomb_is_refused() -> None:
 def test_clear_contacts_never_reach_the_record() -> None:
     """Addresses in fields, texts and URL queries are gone before a record is made."""
     message = page(
-        properties={"url": "https://shop.example/?mail=paul%40example.com", "email": "p@example.com"},
+        properties={
+            "url": "https://shop.example/?mail=paul%40example.com",
+            "email": "p@example.com",
+        },
         traits={"note": "call +33612345678"},
     )
     kept = b"".join(handle(collector(), request("/t", message, query="key=w")).records)

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from service.tag.record import MAGIC, Damage, Kind, Meta, Record, read_records, write_record
 
-metas = st.builds(Meta, site=st.text(max_size=20), agent=st.text(max_size=40), nonce=st.integers(0, 2**63 - 1))
+metas = st.builds(
+    Meta, site=st.text(max_size=20), agent=st.text(max_size=40), nonce=st.integers(0, 2**63 - 1)
+)
 drafts = st.tuples(
     st.sampled_from(list(Kind)),
     st.integers(0, 2**63 - 1),

@@ -122,6 +122,8 @@ def test_panel_draws_the_card(shop: Page, server: Any) -> None:
     panel = shop.get_by_role("complementary", name="What Jumelle knows")
     expect(panel.get_by_text("Nothing yet.")).to_be_visible()
     expect(shop.locator("#offer")).to_be_hidden()
+    server.card = {"visitor": VISITOR, "waiting": True}
+    expect(panel.get_by_text("being loaded")).to_be_visible()
     server.card = CARD
     expect(panel.get_by_text("X7")).to_be_visible()
     for text in ["Y9", "123456", "by login", "champion", "sync: yes", "x: addressable"]:

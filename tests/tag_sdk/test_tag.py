@@ -127,6 +127,7 @@ def test_withdrawal_reaches_the_server(page: Page, server: Any) -> None:
     messages = server.wait_for_messages(2)
     assert names(messages) == ["page", "Consent Updated"]
     assert messages[1]["context"]["consent"]["explicit"] == {"store": False, "audiences": False}
+    assert messages[1]["anonymousId"] == "visitor-reference"
     assert page.evaluate(OF_STORAGE) == ["jumelle:demo:consent"]
     assert page.evaluate("jumelle.anonymousId()") is None
 

@@ -9,6 +9,16 @@ export function visitorOf(card) {
   return visitors.find((each) => each.visitor === card.visitor) || visitors[0] || null;
 }
 
+/** What to say while there is nothing to draw. */
+export function emptyOf(card) {
+  return card.visitor
+    ? ["A new browser, met a moment ago.", "Its first visit is being loaded."]
+    : [
+        "Nothing yet. This browser has no cookie, so there is nobody to know.",
+        "Accept below, and watch this side.",
+      ];
+}
+
 /** The star of one browser: itself, the partners' ids, the customer. */
 export function threadOf(card) {
   const visitor = visitorOf(card);

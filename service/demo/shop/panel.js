@@ -51,6 +51,10 @@ function show(card) {
   const visitor = draw.visitorOf(card);
   byId("panel-empty").hidden = !!visitor;
   byId("panel-card").hidden = !visitor;
+  when("empty", draw.emptyOf(card), ([nobody, hint]) => {
+    byId("panel-nobody").textContent = nobody;
+    byId("panel-hint").textContent = hint;
+  });
   const me = card.me_audiences || [];
   when("offer", me, () => showOffer(me));
   when("story", draw.chaptersOf(card), (done) => tick(done));

@@ -550,7 +550,7 @@ def test_ids_come_from_the_table_of_correspondence(
             live=[table.live("xandr", as_of_ms=AT_MS + run, lives_days=30)],
             allowed=visitors(world.allowed),
             suppressed=BitMap(),
-            texts=table.ids_of,
+            texts=lambda ordinals: table.ids_of(list(ordinals)),
             store=world.store,
             out_dir=world.out_dir,
             run=run,

@@ -1,0 +1,160 @@
+"""Imports of customers, events and traits, and one customer as the CRM knows it.
+
+A row is taken whole or refused with its line and a reason; events go through the spool like all
+others.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, get, post
+from litestar.types import ControllerRouterHandler
+
+from audiences.rfm import COMPUTED_TRAITS
+from matching.contact_hashes import seal
+from matching.crm_import import CrmColumns, CrmFileError, ImportReport, import_customers, read_rows
+from service.api.auth import Scope, needs
+from service.api.errors import Invalid, NotFound
+from service.engine.engine import Engine
+from service.tag.collect import Imported
+from service.tag.process import TagProcess
+from service.tag.tag_state import Site
+
+
+@post("/api/customers/import", guards=[needs(Scope.CUSTOMERS_WRITE)], status_code=200)
+async def import_customer_file(
+    request: Request[Any, Any, Any],
+    format: str = "csv",  # noqa: A002 - the parameter's name in the API
+    site: str = "",
+) -> dict[str, Any]:
+    """Import customers with aliases, contacts and traits by `config/customers.toml`."""
+    engine = request.app.state.engine
+    find_site(engine, site)
+    body = await request.body()
+    return await asyncio.to_thread(_import, engine, body, format, must_exist=False)
+
+
+@post("/api/traits/import", guards=[needs(Scope.CUSTOMERS_WRITE)], status_code=200)
+async def import_trait_file(
+    request: Request[Any, Any, Any],
+    format: str = "csv",  # noqa: A002 - the parameter's name in the API
+    site: str = "",
+) -> dict[str, Any]:
+    """Import traits of customers who exist already; unknown ones are refused."""
+    engine = request.app.state.engine
+    find_site(engine, site)
+    body = await request.body()
+    return await asyncio.to_thread(_import, engine, body, format, must_exist=True)
+
+
+@post("/api/events/import", guards=[needs(Scope.CUSTOMERS_WRITE)], status_code=200)
+async def import_event_file(
+    request: Request[Any, Any, Any],
+    format: str = "ndjson",  # noqa: A002 - the parameter's name in the API
+    site: str = "",
+) -> dict[str, Any]:
+    """Import Segment messages, one a line, as if the site's server had sent them."""
+    engine, part = request.app.state.engine, request.app.state.tag
+    if format != "ndjson":
+        raise Invalid(f"events are imported as ndjson, one Segment message a line, not {format!r}")
+    known = find_site(engine, site)
+    imported = _refuse_erased(engine, part, known, (await request.body()).splitlines())
+    # Why on the event loop: the spool belongs to its thread.
+    if imported.records:
+        part.spool.append(imported.records)
+        await part.spool.kept()
+        part.balance.received(kept=len(imported.records), dropped=Counter())
+    rejects = [{"line": line, "reason": reason} for line, reason in imported.refused]
+    rows = len(imported.records) + len(rejects)
+    return {"rows": rows, "imported": len(imported.records), "rejects": rejects}
+
+
+@get("/api/customers/{crm_id:str}", guards=[needs(Scope.PEOPLE_READ)], sync_to_thread=True)
+def show_customer(request: Request[Any, Any, Any], crm_id: str) -> dict[str, Any]:
+    """Show a customer's traits and which kinds of names are known; contact hashes never leave."""
+    stores = request.app.state.engine.stores
+    customer = int(stores.customers.find_customers([crm_id])[0])
+    if not customer:
+        raise NotFound(f"there is no customer {crm_id!r}")
+    names = stores.customers.names(customer)
+    opt_in = next((name.value == "1" for name in names if name.kind == "opt_in"), None)
+    linked = {
+        link.visitor
+        for link in stores.people.links_of(customer=customer)
+        if link.status == "linked"
+    }
+    return {
+        "crm_id": crm_id,
+        "traits": stores.traits.traits_of(customer),
+        "aliases": sorted({name.kind for name in names if name.kind != "opt_in"}),
+        "opt_in": opt_in,
+        "visitors": len(linked),
+    }
+
+
+def find_site(engine: Engine, key: str) -> Site:
+    """Give a configured site or say which there are; an installation's only site needs no name."""
+    site = engine.config.site(key) if key else engine.config.default_site
+    if site is None:
+        known = ", ".join(each.key for each in engine.config.sites)
+        raise NotFound(f"there is no site {key!r}; config/sites has {known}")
+    return site
+
+
+def _import(engine: Engine, body: bytes, format_: str, *, must_exist: bool) -> dict[str, Any]:
+    columns: CrmColumns = engine.config.customers
+    contact_key = engine.keys.contact_key
+
+    def refused(kind: str, value: str) -> bool:
+        if must_exist and kind == "crm_id":
+            known = int(engine.stores.customers.find_customers([value])[0])
+            return not known or engine.tombstones.refuses_import(kind, value)
+        return engine.tombstones.refuses_import(kind, value)
+
+    try:
+        with engine.changing:
+            report = import_customers(
+                read_rows(body, format_),
+                columns,
+                customers=engine.stores.customers,
+                traits=engine.stores.customers,
+                seal=lambda hash_hex: seal(hash_hex, contact_key),
+                refused=refused,
+                now_ms=time.time_ns() // 1_000_000,
+                computed=COMPUTED_TRAITS,
+            )
+            engine.changed()
+    except CrmFileError as problem:
+        raise Invalid(str(problem)) from problem
+    return _report_shown(report)
+
+
+def _report_shown(report: ImportReport) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(report)
+    for name in ("rejects", "warnings"):
+        rows: Sequence[tuple[int, str]] = getattr(report, name)
+        shown[name] = [{"line": line, "reason": reason} for line, reason in rows]
+    return shown
+
+
+def _refuse_erased(
+    engine: Engine, part: TagProcess, site: Site, lines: Sequence[bytes]
+) -> Imported:
+    def refused(crm_id: str) -> bool:
+        return engine.tombstones.refuses_import("crm_id", crm_id)
+
+    return part.collector.collect_import(
+        site, lines, refused=refused, received_us=engine.now_ms() * 1000
+    )
+
+
+ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
+    import_customer_file,
+    import_trait_file,
+    import_event_file,
+    show_customer,
+)
