@@ -12,6 +12,10 @@ import msgspec
 from msgspec import Meta
 
 CRITERION_VALUES_MAX: Final = 1_000
+CONDITIONS_MAX: Final = 4
+"""So many conditions on product lines, and as many on other properties: the queries' slots."""
+LINE_PREFIX: Final = "products."
+"""Where the path of a product line's property begins."""
 
 Scalar: TypeAlias = str | int | float | bool
 Value: TypeAlias = Scalar | tuple[Scalar, ...] | None
@@ -42,6 +46,16 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         check_value(self.op, self.value)
         if not all(self.field.split(".")):
             raise ValueError(f"a field is a path such as products.category, not {self.field!r}")
+
+
+def check_conditions(where: tuple[Condition, ...]) -> None:
+    """Refuse more conditions than a query has slots for."""
+    lines = sum(each.field.startswith(LINE_PREFIX) for each in where)
+    if max(lines, len(where) - lines) > CONDITIONS_MAX:
+        raise ValueError(
+            f"where takes {CONDITIONS_MAX} conditions on {LINE_PREFIX}* and {CONDITIONS_MAX} on "
+            f"other fields, found {lines} and {len(where) - lines}; combine several criteria"
+        )
 
 
 def check_value(op: Op, value: Value) -> None:

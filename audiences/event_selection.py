@@ -10,11 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from audiences.calendar_days import date_of
-from audiences.conditions import Condition, Op, numbers_of, texts_of
+from audiences.conditions import LINE_PREFIX, Condition, Op, numbers_of, texts_of
 
 ORDER_COMPLETED: Final = "Order Completed"
 ORDER_REFUNDED: Final = "Order Refunded"
-LINE_PREFIX: Final = "products."
 DAY_LAST: Final = 65_535
 """The last day that a Date column can hold."""
 

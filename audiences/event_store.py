@@ -128,10 +128,10 @@ class EventStore:
         return all_rows(self._client, sql("owner_rows_of_chunk"), OWNER_ROWS, {"chunk": chunk})
 
     def message_hashes(
-        self, since_ms: int, chunk_other_than: int | None = None
+        self, since_ms: int, *, before_chunk: int | None = None
     ) -> NDArray[np.uint64]:
-        """Give the hashes of the messages received since then, without those of one chunk."""
-        chunk = NO_CHUNK if chunk_other_than is None else chunk_other_than
+        """Give the hashes of the messages received since then, in chunks before this one."""
+        chunk = NO_CHUNK if before_chunk is None else before_chunk
         parameters = {"since_ms": since_ms, "chunk": chunk}
         return all_rows(self._client, sql("message_hashes"), np.dtype("<u8"), parameters)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from audiences.conditions import Condition, Name, Op, Value, check_value
+from audiences.conditions import Condition, Name, Op, Value, check_conditions, check_value
 from audiences.rule_source import RuleError, plain_values
 from matching.people import Identity
 
@@ -113,6 +113,7 @@ class Did(_Node, frozen=True, tag="did", omit_defaults=True):
             raise ValueError("choose within_days, or since and until")
         if self.since is not None and self.until is not None and self.since > self.until:
             raise ValueError(f"since {self.since} is after until {self.until}")
+        check_conditions(self.where)
 
     def counts(self) -> tuple[int, int | None]:
         """Give the least and the most times; None is no bound."""
@@ -128,6 +129,9 @@ class Step(_Part, frozen=True):
 
     event: Name
     where: tuple[Condition, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_conditions(self.where)
 
 
 class DidInOrder(_Node, frozen=True, tag="sequence", omit_defaults=True):

@@ -67,6 +67,8 @@ class PeopleStore:
         self._limits = limits or Limits()
         self._links = link(_observations([]), limits=self._limits, visitors=0)
         self._people = _snapshots(self._links, version=0)
+        self._read = 0
+        self._written = False
 
     def insert(self, columns: IdentificationColumns) -> None:
         """Store observations."""
@@ -78,6 +80,7 @@ class PeopleStore:
             values[place] = ticks(values[place])
         place = COLUMNS.index("claimed")
         values[place] = np.asarray(values[place], dtype=np.uint8)
+        self._written = True
         self._client.insert("identifications", values, column_names=COLUMNS, column_oriented=True)
 
     def rows_of_chunk(self, chunk: int) -> NDArray[np.uint32]:
@@ -86,9 +89,14 @@ class PeopleStore:
 
     def refresh(self, *, visitors: int) -> bool:
         """Decide all links again from the log; tell whether one changed, which is a new version."""
+        held = self._client.query(sql("identification_count")).result_rows[0][0]
+        if held == self._read and not self._written:
+            return False
+        self._written, self._read = False, -1  # until the log is read to its end
         parameters = {"methods": list(METHODS), "codes": list(range(len(METHODS)))}
         pieces = pieces_of_rows(self._client, sql("identification_rows"), LOG_ROW, parameters)
         observations = _observations(list(pieces))
+        self._read = observations.visitor.size
         links = link(observations, limits=self._limits, visitors=visitors)
         changed = not _same_customers(links.customer_of, self._links.customer_of)
         self._links = links
@@ -141,6 +149,7 @@ class PeopleStore:
     def erase(self, *, customers: Sequence[int], visitors: Sequence[int]) -> None:
         """Delete every observation of these people."""
         parameters = {"customers": list(customers), "visitors": list(visitors)}
+        self._written = True
         self._client.command(sql("erase_identifications"), parameters=parameters)
 
 

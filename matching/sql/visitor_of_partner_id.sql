@@ -1,5 +1,3 @@
--- One row: the visitor for whom a partner's id was stored last, in any id space; none when nobody has it.
--- Called by PartnerIdsStore.visitor_of for the identity card; scans the table.
-select argMax(visitor, (received_at, chunk, row)) from partner_ids
-where id = {id:String} and action = 'stored' and visitor != 0
-having count() > 0
+-- At most one row: the visitor who was last stored with this id, in any id space. Called for the identity card.
+select visitor from partner_ids where id = {id:String} and action = 'stored'
+order by received_at desc, chunk desc, row desc limit 1

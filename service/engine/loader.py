@@ -10,14 +10,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from audiences.event_store import EventColumns
 from matching.consent_store import ConsentColumns
-from matching.identification import IdentificationColumns, is_blocked
+from matching.identification import IdentificationColumns
 from matching.partner_facts import Partner
 from matching.partner_ids_store import Offer, PartnerIdColumns
+from service.engine.chunk_columns import (
+    ChunkOrdinals,
+    event_columns,
+    insert_missing,
+    partner_columns,
+    transposed,
+)
 from service.engine.chunk_rows import ChunkRows, EventRow, Flag, rows_of
 from service.engine.seen_messages import WINDOW_MS, SeenMessages
 from service.engine.spool_reader import Claimed, SpoolReader
@@ -25,7 +29,6 @@ from service.engine.stores import Stores
 from service.engine.tombstones import Tombstones
 from service.metrics import Balance
 from service.tag.record import Kind, Record
-from service.tag.steps import NO_VISITOR
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import CALLBACK_LIVES_S
 
@@ -131,29 +134,31 @@ class Loader:
         return next((each for each in self._state().sites if each.key == key), None)
 
     def _store(self, chunk: int, rows: ChunkRows, *, doubtful: bool) -> int:
-        people = _Ordinals(self._stores, chunk, rows, now_ms=self._clock_ms())
+        people = ChunkOrdinals(self._stores, chunk, rows, now_ms=self._clock_ms())
         for columns, store in (
             (self._partner_ids(chunk, rows.others, people), self._stores.partner_ids),
             (self._identifications(chunk, rows, people), self._stores.people),
             (self._consents(chunk, rows, people), self._stores.consents),
         ):
             there = store.rows_of_chunk(chunk) if doubtful else None
-            _insert(columns, there, store.insert)
+            insert_missing(columns, there, store.insert)
         self._store_events(chunk, rows.events, people, doubtful=doubtful)
         return len(rows.events) + len(rows.others)
 
     def _store_events(
-        self, chunk: int, events: Sequence[EventRow], people: "_Ordinals", *, doubtful: bool
+        self, chunk: int, events: Sequence[EventRow], people: ChunkOrdinals, *, doubtful: bool
     ) -> None:
-        columns = _event_columns(chunk, events, people)
+        columns = event_columns(chunk, events, people)
         store = self._stores.events
         there = store.rows_of_chunk(chunk) if doubtful else None
-        _insert(columns, there, store.insert)
-        again = store.rows_of_chunk_by_visitor(chunk) if doubtful else None
-        _insert(columns, again, store.insert_by_visitor)
+        insert_missing(columns, there, store.insert)
+        owners = store.rows_of_chunk_by_visitor(chunk) if doubtful else None
+        insert_missing(
+            columns, None, lambda piece: store.insert_by_visitor(piece, except_rows=owners)
+        )
 
     def _partner_ids(
-        self, chunk: int, others: Sequence[Record], people: "_Ordinals"
+        self, chunk: int, others: Sequence[Record], people: ChunkOrdinals
     ) -> PartnerIdColumns:
         rows: list[tuple[Any, ...]] = []
         for record in others:
@@ -164,7 +169,7 @@ class Loader:
                 rows.append(self._offer_row(record, partner, people.visitor(record.visitor)))
             elif record.kind is Kind.PARTNER_ID:
                 rows.append(self._returned_row(record, partner))
-        return _partner_columns(chunk, rows)
+        return partner_columns(chunk, rows)
 
     def _offer_row(self, record: Record, partner: Partner, visitor: int) -> tuple[Any, ...]:
         at_ms, nonce = record.received_us // 1000, record.meta.nonce
@@ -213,7 +218,7 @@ class Loader:
         )
 
     def _identifications(
-        self, chunk: int, rows: ChunkRows, people: "_Ordinals"
+        self, chunk: int, rows: ChunkRows, people: ChunkOrdinals
     ) -> IdentificationColumns:
         observed: list[tuple[Any, ...]] = []
         for record in rows.others:
@@ -243,7 +248,7 @@ class Loader:
             observed.append(
                 (event.row, received_ms, at_ms, visitor, customer, method, claimed, event.site)
             )
-        row, received, at, visitors, customers, methods, claims, sites = _transposed(observed, 8)
+        row, received, at, visitors, customers, methods, claims, sites = transposed(observed, 8)
         return IdentificationColumns(
             chunk=[chunk] * len(observed),
             row=row,
@@ -260,7 +265,7 @@ class Loader:
         clicked = self._clicks.get(visitor)
         return clicked is not None and clicked <= at_ms <= clicked + CLICK_WINDOW_MS
 
-    def _consents(self, chunk: int, rows: ChunkRows, people: "_Ordinals") -> ConsentColumns:
+    def _consents(self, chunk: int, rows: ChunkRows, people: ChunkOrdinals) -> ConsentColumns:
         changed: list[tuple[Any, ...]] = []
         told = [
             (each.row, each.received_ms, each.visitor, each.signals, each.site)
@@ -271,15 +276,15 @@ class Loader:
             for each in rows.others
             if each.kind is not Kind.PARTNER_ID
         ]
-        for row, received_ms, name, signals, site in sorted(told):
+        for number, received_ms, name, signals, site in sorted(told):
             visitor = people.visitor(name)
             if not visitor or not signals or self._signals.get(visitor) == signals:
                 continue
             self._signals[visitor] = signals
-            changed.append((row, received_ms, visitor, signals, site))
+            changed.append((number, received_ms, visitor, signals, site))
         if len(self._signals) > SIGNALS_REMEMBERED:
             self._signals.clear()
-        row, received, visitors, texts, sites = _transposed(changed, 5)
+        row, received, visitors, texts, sites = transposed(changed, 5)
         return ConsentColumns(
             chunk=[chunk] * len(changed),
             row=row,
@@ -288,91 +293,3 @@ class Loader:
             signals=texts,
             site=sites,
         )
-
-
-class _Ordinals:
-    """The ordinals of everybody whom a chunk names, given before anything else is inserted."""
-
-    def __init__(self, stores: Stores, chunk: int, rows: ChunkRows, *, now_ms: int) -> None:
-        records = [each.visitor for each in rows.others if each.kind is not Kind.PARTNER_ID]
-        visitors = sorted({*records, *(each.visitor for each in rows.events)} - {NO_VISITOR})
-        found = stores.customers.visitor_ordinals(visitors, chunk)
-        self._visitors = dict(zip(visitors, found.tolist(), strict=True))
-        named = {each.meta.proved for each in rows.others} | {each.proved for each in rows.events}
-        proved = sorted(name for name in named if name and not is_blocked(name))
-        given = stores.customers.customer_ordinals(proved, source="message", at_ms=now_ms)
-        self._customers = dict(zip(proved, given.tolist(), strict=True))
-        # Why only looked up: an unsigned claim must not be able to create customers.
-        claims = sorted({each.claimed for each in rows.events} - {""})
-        known = stores.customers.find_customers(claims)
-        self._claimed = dict(zip(claims, known.tolist(), strict=True))
-
-    def visitor(self, name: bytes) -> int:
-        return self._visitors.get(name, 0)
-
-    def customer(self, name: str) -> int:
-        return self._customers.get(name, 0)
-
-    def claimed(self, name: str) -> int:
-        return self._claimed.get(name, 0)
-
-
-def _event_columns(chunk: int, events: Sequence[EventRow], people: _Ordinals) -> EventColumns:
-    return EventColumns(
-        chunk=[chunk] * len(events),
-        row=[each.row for each in events],
-        received_at_ms=[each.received_ms for each in events],
-        at_ms=[each.at_ms for each in events],
-        event=[each.event for each in events],
-        site=[each.site for each in events],
-        visitor=[people.visitor(each.visitor) for each in events],
-        customer=[people.customer(each.proved) for each in events],
-        message_hash=[each.message_hash for each in events],
-        flags=[int(each.flags) for each in events],
-        properties=[each.properties for each in events],
-    )
-
-
-def _partner_columns(chunk: int, rows: Sequence[tuple[Any, ...]]) -> PartnerIdColumns:
-    row, received, partner, space, action, reason, nonce, visitor, uid, ordinal = _transposed(
-        rows, 10
-    )
-    return PartnerIdColumns(
-        chunk=[chunk] * len(rows),
-        row=row,
-        received_at_ms=received,
-        partner=partner,
-        id_space=space,
-        action=action,
-        reason=reason,
-        nonce=nonce,
-        visitor=visitor,
-        id=uid,
-        id_ordinal=ordinal,
-        source=["sync"] * len(rows),
-    )
-
-
-def _transposed(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
-
-
-def _insert(columns: Any, there: NDArray[np.uint32] | None, insert: Callable[[Any], None]) -> None:
-    """Insert a chunk's rows, or only those that are not there yet, in pieces of one partition."""
-    rows = np.asarray(columns.row, dtype=np.uint32)
-    wanted = np.arange(len(rows))
-    if there is not None:
-        wanted = wanted[~np.isin(rows, there)]
-    for start in range(0, len(wanted), ROWS_AN_INSERT):
-        piece = wanted[start : start + ROWS_AN_INSERT].tolist()
-        insert(_take(columns, piece))
-
-
-def _take(columns: Any, piece: list[int]) -> Any:
-    if len(piece) == len(columns.row):
-        return columns
-    kept = {
-        name: [getattr(columns, name)[index] for index in piece]
-        for name in columns.__struct_fields__
-    }
-    return type(columns)(**kept)

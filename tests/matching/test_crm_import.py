@@ -207,7 +207,7 @@ NDJSON = b'{"crm_id":1}\n\n[2]\n{"crm_id":"\xff"}\n{"crm_id":3}'
     ("data", "kind", "expected"),
     [
         (CSV, "csv", [(2, {"crm_id": "1", "name": "two\nlines"}), (5, {"crm_id": "2"})]),
-        (b"a;b,c\n1;2\n", "csv", [(2, {"a": "1", "b,c": "2"})]),
+        (b"a;b,c;d\n1;2;3\n", "csv", [(2, {"a": "1", "b,c": "2", "d": "3"})]),
         (b"a\tb\tc,d\n1\t2\t3\n", "csv", [(2, {"a": "1", "b": "2", "c,d": "3"})]),
         (b"", "csv", []),
         (

@@ -65,10 +65,12 @@ def name(customer: int, kind: str, value: str, at_ms: int = 1) -> CustomerName:
     return CustomerName(customer=customer, kind=kind, value=value, source="crm", at_ms=at_ms)
 
 
-def trait(value: float, *, source: str = "crm", at_ms: int = 1, kind: str = "number") -> Any:
-    """Make customer 1's age."""
+def trait(
+    customer: int, *, value: float, source: str = "crm", at_ms: int = 1, kind: str = "number"
+) -> CustomerTrait:
+    """Make a customer's age."""
     return CustomerTrait(
-        customer=1, trait="age", kind=kind, number=value, source=source, at_ms=at_ms
+        customer=customer, trait="age", kind=kind, number=value, source=source, at_ms=at_ms
     )
 
 
@@ -81,6 +83,7 @@ def test_visitors_get_ordinals_once_and_keep_them(client: Client, store: Custome
     assert again.visitor_ordinals([C], chunk=8).tolist() == [VISITOR_FIRST + 2]
     assert again.visitor_ids([VISITOR_FIRST, VISITOR_FIRST + 9]) == {VISITOR_FIRST: B}
     assert again.visitors() == BitMap(range(VISITOR_FIRST, VISITOR_FIRST + 3))
+    assert again.visitor_count == 3
 
 
 def test_customers_get_ordinals_once_and_keep_them(client: Client, store: CustomerStore) -> None:
@@ -186,30 +189,26 @@ def test_traits_of_every_kind(store: CustomerStore) -> None:
     assert store.traits_of(2) == {}
 
 
-@pytest.mark.parametrize(
-    ("first", "then", "age"),
-    [
-        pytest.param(trait(26), trait(27, at_ms=2), 27, id="newest"),
-        pytest.param(trait(26), trait(99, source=BROWSER_SOURCE, at_ms=2), 26, id="crm-stays"),
-        pytest.param(
-            trait(99, source=BROWSER_SOURCE),
-            trait(98, source=BROWSER_SOURCE, at_ms=2),
-            98,
-            id="browser-over-browser",
-        ),
-        pytest.param(trait(99, source=BROWSER_SOURCE), trait(26, at_ms=2), 26, id="crm-wins"),
-        pytest.param(
-            trait(0, kind=""), trait(99, source=BROWSER_SOURCE, at_ms=2), 99, id="nothing-to-keep"
-        ),
-    ],
-)
-def test_browsers_never_overwrite_the_crm(
-    store: CustomerStore, first: CustomerTrait, then: CustomerTrait, age: int
-) -> None:
-    """A browser's word stands only where nobody else has spoken."""
-    store.put_traits([first])
-    store.put_traits([then])
-    assert store.traits_of(1) == {"age": age}
+BROWSER, EMPTY = {"source": BROWSER_SOURCE}, {"kind": ""}
+OVERWRITING: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "the newest stands": ({"value": 26}, {"value": 27}, 27),
+    "the CRM's stays": ({"value": 26}, {"value": 99, **BROWSER}, 26),
+    "a browser's over a browser's": ({"value": 99, **BROWSER}, {"value": 98, **BROWSER}, 98),
+    "the CRM's over a browser's": ({"value": 99, **BROWSER}, {"value": 26}, 26),
+    "nothing to keep": ({"value": 0, **EMPTY}, {"value": 99, **BROWSER}, 99),
+}
+
+
+def test_browsers_never_overwrite_the_crm(store: CustomerStore) -> None:
+    """A browser's word stands only where nobody else has spoken, also within one batch."""
+    cases = list(enumerate(OVERWRITING.items(), start=1))
+    store.put_traits([trait(customer, **first) for customer, (_, (first, _, _)) in cases])
+    store.put_traits([trait(customer, **then, at_ms=2) for customer, (_, (_, then, _)) in cases])
+    for customer, (case, (_, _, age)) in cases:
+        assert store.traits_of(customer) == {"age": age}, case
+    both = [trait(9, value=26), trait(9, value=99, at_ms=2, **BROWSER)]
+    assert store.put_traits(both) == 1
+    assert store.traits_of(9) == {"age": 26}
 
 
 def test_erasing_wipes_the_person_and_keeps_the_ordinals(

@@ -64,9 +64,11 @@ def put(store: PartnerIdsStore, rows: list[Row], *, space: str = "xandr", chunk:
     )
 
 
-def live(store: PartnerIdsStore, *, day: int = 50, lives: int = 30) -> list[tuple[int, str]]:
+def live(
+    store: PartnerIdsStore, *, space: str = "xandr", day: int = 50, lives: int = 30
+) -> list[tuple[int, str]]:
     """List (visitor number, id) of the live ids."""
-    found = store.live("xandr", as_of_ms=START_MS + day * DAY_MS, lives_days=lives)
+    found = store.live(space, as_of_ms=START_MS + day * DAY_MS, lives_days=lives)
     return [
         (visitor - V, text)
         for visitor, text in zip(found.visitors.tolist(), found.ids, strict=True)
@@ -105,37 +107,33 @@ def test_live_ids_equal_a_naive_reading(store: PartnerIdsStore) -> None:
             assert found == BitMap([V + visitor for visitor, _ in expected])
 
 
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        pytest.param([(0, 40, "stored", "X7", 1)], [(0, "X7")], id="stored"),
-        pytest.param([(0, 19, "stored", "X7", 1)], [], id="expired"),
-        pytest.param([(0, 20, "stored", "X7", 1)], [(0, "X7")], id="on-its-last-day"),
-        pytest.param([(0, 51, "stored", "X7", 1)], [], id="later-than-asked"),
-        pytest.param(
-            [(0, 40, "stored", "X7", 1), (0, 41, "deleted", "", 0)], [], id="deleted-hides"
-        ),
-        pytest.param(
-            [(0, 40, "stored", "X7", 1), (0, 41, "refused", "", 2)],
-            [(0, "X7")],
-            id="refused-hides-nothing",
-        ),
-        pytest.param(
-            [(0, 40, "stored", "X7", 1), (0, 40, "stored", "X9", 2)],
-            [(0, "X9")],
-            id="equal-times-the-later-row",
-        ),
-        pytest.param(
-            [(0, 40, "stored", "b", 1), (1, 40, "stored", "B", 2), (2, 40, "stored", "b", 3)],
-            [(1, "B"), (0, "b"), (2, "b")],
-            id="ordered-by-id",
-        ),
-    ],
-)
-def test_live_ids(store: PartnerIdsStore, rows: list[Row], expected: list[tuple[int, str]]) -> None:
-    """Each rule of living ids, alone."""
-    put(store, rows)
-    assert live(store) == expected
+LIVES: dict[str, tuple[list[Row], list[tuple[int, str]]]] = {
+    "stored": ([(0, 40, "stored", "X7", 1)], [(0, "X7")]),
+    "expired": ([(0, 19, "stored", "X7", 1)], []),
+    "on its last day": ([(0, 20, "stored", "X7", 1)], [(0, "X7")]),
+    "later than asked": ([(0, 51, "stored", "X7", 1)], []),
+    "deleted hides": ([(0, 40, "stored", "X7", 1), (0, 41, "deleted", "", 0)], []),
+    "refused hides nothing": (
+        [(0, 40, "stored", "X7", 1), (0, 41, "refused", "", 2)],
+        [(0, "X7")],
+    ),
+    "of equal times the later row": (
+        [(0, 40, "stored", "X7", 1), (0, 40, "stored", "X9", 2)],
+        [(0, "X9")],
+    ),
+    "ordered by id": (
+        [(0, 40, "stored", "b", 1), (1, 40, "stored", "B", 2), (2, 40, "stored", "b", 3)],
+        [(1, "B"), (0, "b"), (2, "b")],
+    ),
+}
+
+
+def test_live_ids(store: PartnerIdsStore) -> None:
+    """Each rule of living ids, alone in an id space of its own."""
+    for space, (rows, _) in LIVES.items():
+        put(store, rows, space=space)
+    for space, (_, expected) in LIVES.items():
+        assert live(store, space=space) == expected, space
 
 
 def test_ids_have_ordinals_of_their_own(client: Client, store: PartnerIdsStore) -> None:

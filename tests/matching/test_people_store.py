@@ -90,6 +90,15 @@ def test_a_restart_gives_the_same_links(database: Any, store: PeopleStore) -> No
     assert again.links.at_ms.tolist() == store.links.at_ms.tolist()
 
 
+def test_rows_of_another_writer_are_seen(database: Any, store: PeopleStore) -> None:
+    """A refresh reads the log again when it has grown, whoever wrote to it."""
+    store.insert(columns_of(HISTORY))
+    store.refresh(visitors=5)
+    PeopleStore(database.client()).insert(columns_of([(V + 4, 9, 1, "login", False)], chunk=2))
+    assert store.refresh(visitors=5)
+    assert store.links.customer_of.tolist() == [7, 8, 0, 0, 9]
+
+
 def test_rows_of_a_chunk(store: PeopleStore) -> None:
     """A chunk in doubt can be asked which of its rows are there."""
     store.insert(columns_of(HISTORY, chunk=4))

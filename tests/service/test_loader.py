@@ -1,0 +1,285 @@
+"""The loader: every record of a chunk is in its table exactly once, whatever happened before."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audiences.calendar_days import CalendarDays
+from matching.consent.decide import Signals, encode_signals
+from matching.partners import load_partners
+from matching.people import Limits
+from service.engine.loader import Loader
+from service.engine.spool_reader import SpoolReader
+from service.engine.stores import Stores
+from service.engine.tombstones import Act, Tombstone, Tombstones
+from service.metrics import Balance
+from service.tag.record import Kind, Meta, write_record
+from service.tag.spool import Spool, SpoolSettings, writer_name
+from service.tag.tag_state import Site, TagState
+from service.tag.tokens import Keys
+
+pytestmark = pytest.mark.clickhouse
+
+NOW_US = time.time_ns() // 1000
+KEYS = Keys({1: bytes(32)})
+SITE = Site(key="shop", write_key="w", consent_default="allow", identify="proved")
+EXAMPLE = Path(__file__).parents[2] / "service" / "example_config"
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+
+
+class Workshop:
+    """A spool, a database and a loader, as one process has them."""
+
+    def __init__(self, database: Any, folder: Path) -> None:
+        self.database = database
+        self.folder = folder
+        self.root = folder / "spool"
+        self.balance = Balance()
+        self.stores = Stores(database, days=CalendarDays("UTC"), limits=Limits())
+        self.tombstones = Tombstones(folder / "tombstones.log", KEYS)
+        self.state = TagState(
+            published_s=0, sites=(SITE,), partners=tuple(load_partners(EXAMPLE))
+        )
+
+    def spools(self, records: Sequence[bytes]) -> None:
+        """Close one chunk of these records."""
+        settings = SpoolSettings(reserve_bytes=0)
+        spool = Spool(
+            self.root, writer=writer_name(0), settings=settings, clock=time.monotonic
+        )
+        spool.append(records)
+        spool.close()
+        self.balance.received(kept=len(records), dropped=Counter())
+
+    def loader(self) -> Loader:
+        """Start a loader, as a new process would."""
+        next_number = self.stores.operation.next_chunk()
+        return Loader(
+            stores=self.stores,
+            reader=SpoolReader(self.root, next_number=next_number),
+            state=lambda: self.state,
+            tombstones=self.tombstones,
+            balance=self.balance,
+            seed=KEYS.derive("message"),
+            clock_ms=lambda: NOW_US // 1000,
+        )
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask the database."""
+        found: list[tuple[Any, ...]] = self.database.client().query(query).result_rows
+        return found
+
+
+@pytest.fixture
+def workshop(database: Any, tmp_path: Path) -> Workshop:
+    """Give an empty workshop."""
+    return Workshop(database, tmp_path)
+
+
+def visitor(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def message(number: int, *, who: int = 1, meta: dict[str, Any] | None = None, **body: Any) -> bytes:
+    type_ = body.get("type", "page")
+    whole = {"messageId": f"m{number}", **body}
+    kept = Meta(site="shop", agent=AGENT, **{"type": type_, **(meta or {})})
+    raw = json.dumps(whole).encode()
+    return write_record(Kind.MESSAGE, NOW_US + number, visitor(who) if who else bytes(16), kept, raw)
+
+
+def order(number: int, **more: Any) -> bytes:
+    lines = [
+        {"product_id": "p1", "category": "cycling", "price": 900.5, "quantity": 1},
+        {"product_id": "p2", "category": "grocery", "price": 2, "quantity": 3},
+    ]
+    properties = {"order_id": f"o{number}", "total": 906.5, "currency": "USD", "products": lines}
+    body = {"type": "track", "event": "Order Completed", "properties": properties}
+    return message(number, **{**body, **more})
+
+
+def test_a_chunk_is_loaded_once(workshop: Workshop) -> None:
+    """Every message becomes one event, product lines and all, and the chunk is let go."""
+    workshop.spools([order(1), message(2, who=2)])
+    loaded = workshop.loader().load_all()
+    assert [(each.records, each.stored, each.bad) for each in loaded] == [(2, 2, 0)]
+    assert workshop.rows(
+        "select event, products.category, products.price, total from events order by row"
+    ) == [("Order Completed", ["cycling", "grocery"], [900.5, 2.0], 906.5), ("page", [], [], 0.0)]
+    assert workshop.rows("select count() from events_by_visitor") == [(2,)]
+    assert workshop.rows("select count() from chunks") == [(1,)]
+    assert list((workshop.root / "claimed").iterdir()) == []
+    assert workshop.balance.sheet().holds
+
+
+def test_the_same_message_counts_once(workshop: Workshop) -> None:
+    """A message that is sent again, in the same chunk or a later one, is a duplicate."""
+    workshop.spools([message(1), message(1)])
+    loader = workshop.loader()
+    loader.load_all()
+    workshop.spools([message(1), message(2)])
+    loader.load_all()
+    assert workshop.rows("select count() from events") == [(2,)]
+    assert workshop.balance.sheet().duplicates == 2
+    workshop.spools([message(1)])
+    workshop.loader().load_all()
+    assert workshop.rows("select count() from events") == [(2,)]
+    assert workshop.balance.sheet().holds
+
+
+@pytest.mark.parametrize("lost", ["events", "events_by_visitor", "identifications", "partner_ids"])
+def test_a_half_loaded_chunk_is_completed(workshop: Workshop, lost: str) -> None:
+    """After a crash in mid-insert only what is missing is inserted, table by table."""
+    proof = {"proved": "123456", "method": "purchase", "type": "track"}
+    offer = write_record(
+        Kind.OFFER, NOW_US, visitor(1), Meta(site="shop", partner="xandr", nonce=7), b""
+    )
+    workshop.spools([order(1, meta=proof), order(2, meta=proof), offer])
+    chunk = next(workshop.root.glob("w*/*.chunk"))
+    content = chunk.read_bytes()
+    workshop.loader().load_all()
+    before = {table: _contents(workshop, table) for table in TABLES}
+    workshop.rows("truncate table chunks")
+    workshop.rows(f"alter table {lost} delete where row = 1 settings mutations_sync = 2")
+    (workshop.root / "claimed" / "000000000001-w0-00000001.chunk").write_bytes(content)
+    workshop.loader().load_all()
+    assert {table: _contents(workshop, table) for table in TABLES} == before
+
+
+TABLES = ("events", "events_by_visitor", "identifications", "partner_ids", "visitors", "customers")
+
+
+def _contents(workshop: Workshop, table: str) -> list[tuple[Any, ...]]:
+    return sorted(workshop.rows(f"select * except (at) from {table}"), key=repr)
+
+
+def test_a_loaded_chunk_that_comes_back_adds_nothing(workshop: Workshop) -> None:
+    """A chunk whose ledger row stands is let go without another look."""
+    workshop.spools([message(1)])
+    chunk = next(workshop.root.glob("w*/*.chunk"))
+    content = chunk.read_bytes()
+    workshop.loader().load_all()
+    (workshop.root / "claimed" / "000000000001-again.chunk").write_bytes(content)
+    workshop.loader().load_all()
+    assert workshop.rows("select count() from events") == [(1,)]
+
+
+def test_a_bad_record_is_set_aside_and_its_neighbours_are_kept(workshop: Workshop) -> None:
+    """A record that cannot be read is kept with its bytes and reason, beside the good ones."""
+    meta = Meta(site="shop", type="track", agent=AGENT)
+    bad = write_record(Kind.MESSAGE, NOW_US, visitor(1), meta, b"{broken")
+    workshop.spools([message(1), bad, message(3)])
+    workshop.loader().load_all()
+    assert workshop.rows("select row, reason, bytes from bad_records") == [
+        (1, "malformed", "{broken")
+    ]
+    assert workshop.rows("select count() from events") == [(2,)]
+    assert workshop.balance.sheet().holds
+
+
+@pytest.mark.parametrize(
+    ("days", "expected_days", "flags"),
+    [(-1, -1, 0), (-34, -34, 0), (-40, 0, 1), (1, 0, 1)],
+    ids=["yesterday", "five weeks", "too old", "the future"],
+)
+def test_browser_clocks_are_judged(
+    workshop: Workshop, days: int, expected_days: int, flags: int
+) -> None:
+    """A browser's time outside its window becomes the time of receipt, and says so."""
+    moment = NOW_US // 1_000_000 + days * 86_400
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    workshop.spools([message(1, timestamp=at)])
+    workshop.loader().load_all()
+    ((found, flagged),) = workshop.rows(
+        "select dateDiff('hour', received_at, at), flags from events"
+    )
+    assert abs(found - expected_days * 24) <= 1
+    assert flagged == flags
+
+
+def test_a_server_may_send_old_orders(workshop: Workshop) -> None:
+    """With the server key a time long ago stands as it is."""
+    proof = {"proved": "123456", "method": "purchase", "server": True, "type": "track"}
+    workshop.spools([order(1, who=0, meta=proof, timestamp="2001-05-06T07:08:09Z")])
+    workshop.loader().load_all()
+    assert workshop.rows("select toString(at), visitor, customer, flags from events") == [
+        ("2001-05-06 07:08:09.000", 0, 1, 4)
+    ]
+
+
+def test_bots_are_flagged_not_dropped(workshop: Workshop) -> None:
+    """A crawler's page is kept with its flag."""
+    crawler = {"agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}
+    raw = json.dumps({"messageId": "m1"}).encode()
+    meta = Meta(site="shop", type="page", **crawler)
+    workshop.spools([write_record(Kind.MESSAGE, NOW_US, visitor(1), meta, raw)])
+    workshop.loader().load_all()
+    assert workshop.rows("select flags from events") == [(2,)]
+
+
+def test_an_unsigned_claim_makes_no_customer(workshop: Workshop) -> None:
+    """A claimed CRM id that nobody knows leaves no customer and no link."""
+    workshop.spools([message(1, type="identify", userId="made up")])
+    workshop.loader().load_all()
+    assert workshop.rows("select count() from customers") == [(0,)]
+    assert workshop.rows("select count() from identifications") == [(0,)]
+
+
+def test_an_id_is_stored_once_per_offer(workshop: Workshop) -> None:
+    """The first id that answers an offer counts; a replay and an id without offer are refused."""
+
+    def came(nonce: int, uid: str) -> bytes:
+        meta = Meta(site="", partner="xandr", nonce=nonce, uid=uid)
+        return write_record(Kind.PARTNER_ID, NOW_US, visitor(1), meta, b"")
+
+    offer = write_record(
+        Kind.OFFER, NOW_US, visitor(1), Meta(site="shop", partner="xandr", nonce=7), b""
+    )
+    workshop.spools([offer, came(7, "1" * 19), came(7, "2" * 19), came(8, "3" * 19)])
+    loader = workshop.loader()
+    loader.load_all()
+    workshop.spools([came(7, "4" * 19)])
+    workshop.loader().load_all()
+    assert workshop.rows(
+        "select action, reason, id from partner_ids order by chunk, row"
+    ) == [
+        ("offered", "", ""),
+        ("stored", "", "1" * 19),
+        ("refused", "no_offer", ""),
+        ("refused", "no_offer", ""),
+        ("refused", "no_offer", ""),
+    ]
+
+
+def test_what_came_before_a_tombstone_is_dropped(workshop: Workshop) -> None:
+    """After an erasure old messages of this person, and later ones dated before it, are refused."""
+    hashes = (workshop.tombstones.hash_of("crm_id", "123456"),)
+    workshop.tombstones.add(
+        Tombstone(act=Act.ERASE, at_ms=NOW_US // 1000 + 1, receipt="r", hashes=hashes)
+    )
+    proof = {"proved": "123456", "method": "purchase", "type": "track", "server": True}
+    later = write_record(
+        Kind.MESSAGE,
+        NOW_US + 10_000_000,
+        bytes(16),
+        Meta(site="shop", **proof),
+        json.dumps({"messageId": "new", "event": "Order Completed", "userId": "123456"}).encode(),
+    )
+    workshop.spools([order(1, meta=proof), message(2, who=5), later])
+    workshop.loader().load_all()
+    assert workshop.rows("select count() from events") == [(2,)]
+    assert workshop.balance.sheet().dropped == {"suppressed": 1}
+
+
+def test_consent_is_kept_when_it_changes(workshop: Workshop) -> None:
+    """Signals of a visitor are stored when they are new, not with every message."""
+    no = encode_signals(Signals(us_privacy="1YYN"))
+    told = {"type": "page", "signals": no}
+    workshop.spools([message(1), message(2, meta=told), message(3, meta=told)])
+    workshop.loader().load_all()
+    assert workshop.rows("select signals from consents") == [(no,)]
