@@ -6,6 +6,7 @@ they changed, in the bitmap store. A build that fails leaves the old members.
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
@@ -18,13 +19,22 @@ from audiences.audience_store import (
 )
 from audiences.bitmap_store import BitmapStore
 from audiences.criteria import Criteria
-from audiences.definitions import UnknownAudienceError, build_order
+from audiences.definitions import build_order
 from audiences.rule import Audience
 from matching.people import Identity
+
+DETAIL_CHARACTERS_MAX: Final = 1_000
 
 
 class NotBuiltError(LookupError):
     """An audience has no members yet, because no build of it has succeeded."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """The members that stand, and whose ordinals they are."""
+
+    identity: Identity
+    members: BitMap
 
 
 class BuildReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +71,7 @@ class Builder:
         self._bitmaps = bitmaps
         self._criteria = criteria
         self._twins = twins
-        self._members: dict[str, BitMap] = {}
+        self._standing: dict[str, Standing] = {}
         self._reports: dict[str, BuildReport] = {}
 
     def open(self) -> None:
@@ -69,8 +79,8 @@ class Builder:
         known = self._audiences.audiences()
         for key, (build, members) in self._bitmaps.newest().items():
             if key in known:
-                self._members[key] = members
-                self._reports[key] = _report(build, members, seconds=0.0)
+                self._standing[key] = Standing(identity=build.identity, members=members)
+                self._reports[key] = _report(build, size=len(members))
 
     def build(self, key: str, as_of_ms: int) -> BuildReport:
         """Build one audience from its newest definition."""
@@ -79,22 +89,22 @@ class Builder:
     def build_all(self, as_of_ms: int) -> list[BuildReport]:
         """Build every audience, each after those that it needs; drop what is defined no more."""
         saved = self._audiences.audiences()
-        for key in self._members.keys() - saved.keys():
+        for key in self._reports.keys() - saved.keys():
             self.forget(key)
         order = build_order({key: each.audience for key, each in saved.items()})
         return [self._build(saved[key], as_of_ms) for key in order]
 
     def members(self, key: str) -> BitMap:
         """Give the members that stand; they are shared and must not be changed."""
-        members = self._members.get(key)
-        if members is None:
+        standing = self._standing.get(key)
+        if standing is None:
             raise NotBuiltError(f"The audience {key!r} has no members yet; build it first")
-        return members
+        return standing.members
 
     def members_by_key(self, identity: Identity) -> Mapping[str, BitMap]:
         """Give the members of all audiences of one identity."""
-        built = self._members.copy()
-        return {key: built[key] for key in built if self._reports[key].identity is identity}
+        standing = self._standing.copy()
+        return {key: each.members for key, each in standing.items() if each.identity is identity}
 
     def report(self, key: str) -> BuildReport | None:
         """Give the report of the last build since the start, or of the one that was taken over."""
@@ -102,12 +112,15 @@ class Builder:
 
     def forget(self, key: str) -> None:
         """Drop the members of an audience that is no more."""
-        self._members.pop(key, None)
+        self._standing.pop(key, None)
         self._reports.pop(key, None)
 
     def erase(self, persons: BitMap) -> None:
         """Take people out of all members at once, before the next build does."""
-        self._members = {key: members - persons for key, members in self._members.items()}
+        self._standing = {
+            key: Standing(identity=each.identity, members=each.members - persons)
+            for key, each in self._standing.items()
+        }
 
     def _build(self, saved: SavedAudience, as_of_ms: int) -> BuildReport:
         started, audience = time.perf_counter(), saved.audience
@@ -135,36 +148,38 @@ class Builder:
 
     def _failed(self, build: Build, error: Exception, *, seconds: float) -> BuildReport:
         key, old = build.audience, self._reports.get(build.audience)
-        detail = f"{type(error).__name__}: {error}"[:1000]
+        detail = f"{type(error).__name__}: {error}"[:DETAIL_CHARACTERS_MAX]
         failed = msgspec.structs.replace(build, status=BuildStatus.FAILED, detail=detail)
-        standing = self._members.get(key)
-        report = _report(failed, BitMap() if standing is None else standing, seconds=seconds)
-        if old is None or (old.status, old.detail) != (report.status, report.detail):
+        if old is None or (old.status, old.detail) != (failed.status, failed.detail):
             self._bitmaps.write(failed, BitMap())
-        self._reports[key] = report
-        return report
+        standing = self._standing.get(key)
+        size = 0 if standing is None else len(standing.members)
+        self._reports[key] = _report(failed, size=size, seconds=seconds)
+        return self._reports[key]
 
     def _succeeded(self, build: Build, members: BitMap, *, seconds: float) -> BuildReport:
-        key, old = build.audience, self._reports.get(build.audience)
-        before = self._members.get(key)
+        key, old, before = build.audience, self._reports.get(build.audience), BitMap()
+        if (standing := self._standing.get(key)) is not None:
+            before = standing.members
         build = msgspec.structs.replace(build, size=len(members))
         # Why only changes: a build every few seconds would else write the same bitmap for ever.
-        if before is None or old is None or _is_news(old, build) or before != members:
+        is_known = old is not None and (old.status, old.version) == (BuildStatus.OK, build.version)
+        if not is_known or before != members:
             self._bitmaps.write(build, members)
-        report = _report(build, members, seconds=seconds, before=before)
-        self._members[key] = members
-        self._reports[key] = report
-        return report
-
-
-def _is_news(old: BuildReport, build: Build) -> bool:
-    return (old.status, old.version) != (BuildStatus.OK, build.version)
+        self._standing[key] = Standing(identity=build.identity, members=members)
+        self._reports[key] = _report(
+            build,
+            size=len(members),
+            seconds=seconds,
+            entered=members.difference_cardinality(before),
+            left=before.difference_cardinality(members),
+        )
+        return self._reports[key]
 
 
 def _report(
-    build: Build, standing: BitMap, *, seconds: float, before: BitMap | None = None
+    build: Build, *, size: int, seconds: float = 0.0, entered: int = 0, left: int = 0
 ) -> BuildReport:
-    succeeded = build.status is BuildStatus.OK and before is not None
     return BuildReport(
         key=build.audience,
         build=build.build,
@@ -172,12 +187,9 @@ def _report(
         identity=build.identity,
         status=build.status,
         detail=build.detail,
-        size=len(standing),
-        entered=standing.difference_cardinality(before) if succeeded and before else 0,
-        left=before.difference_cardinality(standing) if succeeded and before else 0,
+        size=size,
+        entered=entered,
+        left=left,
         at_ms=build.at_ms,
         seconds=seconds,
     )
-
-
-__all__ = ["BuildReport", "Builder", "NotBuiltError", "UnknownAudienceError"]

@@ -6,6 +6,7 @@ here stores or builds.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from threading import Lock
 from typing import Final, TypeAlias
 
@@ -16,6 +17,7 @@ from audiences.behaviour import Behaviour
 from audiences.calendar_days import CalendarDays
 from audiences.canonical import canonical
 from audiences.conditions import Op
+from audiences.definitions import AudienceCycleError, UnknownAudienceError
 from audiences.evaluate import Leaf, evaluate
 from audiences.event_store import EventStore
 from audiences.rule import (
@@ -38,14 +40,6 @@ from matching.people import Identity, People
 CRITERIA_CACHED_MAX: Final = 2_000
 
 CacheKey: TypeAlias = tuple[bytes, Identity, int, int, int]
-
-
-class UnknownAudienceError(LookupError):
-    """A rule names an audience that is not defined."""
-
-
-class AudienceCycleError(ValueError):
-    """An audience needs itself, through others or directly."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +164,16 @@ class Criteria:
             return found
 
         return answer
+
+    @cached_property
+    def known_events(self) -> frozenset[str]:
+        """Give the names of all events that have come."""
+        return frozenset(entry.event for entry in self.events.catalogue())
+
+    @cached_property
+    def known_traits(self) -> frozenset[str]:
+        """Give the names of all traits that somebody has."""
+        return frozenset(info.trait for info in self.traits.traits())
 
     def trait_values(self, trait: str, identity: Identity) -> list[TraitValue]:
         """Give the most frequent values of a trait, each with its people."""

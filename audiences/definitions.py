@@ -38,7 +38,9 @@ def build_order(audiences: Mapping[str, Audience]) -> list[str]:
         order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise AudienceCycleError(f"These audiences need one another in a circle: {circle}") from None
+        raise AudienceCycleError(
+            f"These audiences need one another in a circle: {circle}"
+        ) from None
     return [key for key in order if key in audiences]
 
 

@@ -19,27 +19,31 @@ SUM_DECIMALS = 6
 """Sums of prices are rounded here, so that 0.1 + 0.2 reaches a bound of 0.3 in any order."""
 
 
-def count_rows(persons: Persons) -> tuple[Persons, NDArray[np.int64]]:
+def count_rows(
+    persons: Persons, *, sorted_rows_max: int = SORTED_ROWS_MAX
+) -> tuple[Persons, NDArray[np.int64]]:
     """Count each person's rows."""
-    seats, dense = _seats(persons[persons != NOBODY])
+    seats, dense = _seats(persons[persons != NOBODY], sorted_rows_max)
     counts = np.bincount(dense, minlength=seats.size)
     found = np.flatnonzero(counts)
     return seats[found], counts[found]
 
 
-def sum_rows(persons: Persons, amounts: NDArray[np.float64]) -> tuple[Persons, NDArray[np.float64]]:
+def sum_rows(
+    persons: Persons, amounts: NDArray[np.float64], *, sorted_rows_max: int = SORTED_ROWS_MAX
+) -> tuple[Persons, NDArray[np.float64]]:
     """Add each person's amounts up."""
     known = persons != NOBODY
-    seats, dense = _seats(persons[known])
+    seats, dense = _seats(persons[known], sorted_rows_max)
     counts = np.bincount(dense, minlength=seats.size)
     sums = np.bincount(dense, weights=amounts[known], minlength=seats.size)
     found = np.flatnonzero(counts)
     return seats[found], np.round(sums[found], SUM_DECIMALS)
 
 
-def _seats(persons: Persons) -> tuple[Persons, NDArray[np.intp]]:
+def _seats(persons: Persons, sorted_rows_max: int) -> tuple[Persons, NDArray[np.intp]]:
     """Give every row a dense number of its person: by sorting few rows, by place for many."""
-    if persons.size <= SORTED_ROWS_MAX:
+    if persons.size <= sorted_rows_max:
         return np.unique(persons, return_inverse=True)
     is_visitor = persons >= VISITOR_FIRST
     customers = int(persons[~is_visitor].max(initial=0)) + 1

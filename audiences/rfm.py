@@ -68,10 +68,14 @@ def purchases_of(
     last_day = np.full(buyers.size, -1, dtype=np.int64)
     np.maximum.at(last_day, place[~is_refund], days[~is_refund].astype(np.int64))
     counts = np.bincount(place[~is_refund], minlength=buyers.size)
-    sums = np.round(np.bincount(place, weights=amounts, minlength=buyers.size), SUM_DECIMALS)
+    # Why as float: of no rows at all bincount gives integers.
+    sums = np.bincount(place, weights=amounts, minlength=buyers.size).astype(np.float64)
     bought = np.flatnonzero((counts > 0) & (buyers != NOBODY))
     return Purchases(
-        persons=buyers[bought], last_day=last_day[bought], count=counts[bought], sum=sums[bought]
+        persons=buyers[bought],
+        last_day=last_day[bought],
+        count=counts[bought],
+        sum=np.round(sums[bought], SUM_DECIMALS),
     )
 
 

@@ -178,7 +178,7 @@ Criterion: TypeAlias = (
 Rule: TypeAlias = All | AnyOf | Not | AtLeast | Criterion
 
 
-class Lookalike(_Part, frozen=True):
+class Lookalike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The twins of a seed audience: how they are found, how many, and whom to leave out."""
 
     seed: Key
@@ -192,7 +192,7 @@ class Lookalike(_Part, frozen=True):
             raise ValueError("a lookalike needs either size or percent")
 
 
-class Audience(_Part, frozen=True):
+class Audience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A named rule or lookalike, as it is defined; its members are in its builds."""
 
     key: Key

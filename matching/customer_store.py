@@ -188,12 +188,6 @@ class CustomerStore:
         with self._lock:
             return self._caches[VISITORS].next_ordinal - VISITOR_FIRST
 
-    @property
-    def visitor_count(self) -> int:
-        """How many visitor ordinals were given, erased ones included."""
-        with self._lock:
-            return self._caches[VISITORS].next_ordinal - VISITOR_FIRST
-
     def put_traits(self, rows: Sequence[CustomerTrait]) -> int:
         """Store traits and count them; browsers' never overwrite those of another source."""
         return customer_traits_store.insert_traits(self._client, rows)

@@ -182,13 +182,6 @@ class PartnerIdsStore:
             found |= {ordinal: (space, each) for ordinal, space, each in rows.result_rows}
         return found
 
-    def visitor_of(self, partner_id: str) -> int | None:
-        """Give the visitor who was last stored with this id, whichever partner's it is."""
-        rows = self._client.query(
-            sql("visitor_of_partner_id"), parameters={"id": partner_id}
-        ).result_rows
-        return int(rows[0][0]) if rows else None
-
     def health(self, *, since_ms: int) -> list[PartnerHealth]:
         """Give each partner's offers, answers and refusals since then."""
         rows = self._client.query(sql("partner_health"), parameters={"since_ms": since_ms})

@@ -6,10 +6,10 @@
 from typing import Any, Final
 
 from litestar import Litestar
-from litestar.config.app import AppConfig
 from litestar.datastructures import State
+from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, LifeSpanScope, Scope
 
 from service.api import (
     audiences,
@@ -29,7 +29,10 @@ from service.api.errors import on_error
 from service.engine.engine import Engine
 from service.metrics import Balance
 from service.tag.process import TagProcess
+from service.tag.routes import is_tag_path
 from service.web import pages
+
+API_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 
 API: Final[tuple[ControllerRouterHandler, ...]] = (
     *audiences.ROUTES,
@@ -47,11 +50,25 @@ API: Final[tuple[ControllerRouterHandler, ...]] = (
 )
 
 
+class Service(Litestar):
+    """The application: the tag's paths are answered before the router, all others by it.
+
+    Why before: they are nearly all requests, and routing costs more than answering them.
+    """
+
+    async def __call__(self, scope: Scope | LifeSpanScope, receive: Any, send: Any) -> None:
+        """Answer one request or lifespan event."""
+        if scope["type"] == ScopeType.HTTP and self.state.has_tag and is_tag_path(scope["path"]):
+            await self.state.tag.endpoint(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def tag_app(part: TagProcess, balance: Balance) -> Litestar:
     """Make the application of a tag process."""
     return _litestar(
-        [part.endpoint.routes(), *health.TAG_ROUTES],
-        state={"tag": part, "balance": balance, "engine": None},
+        list(health.TAG_ROUTES),
+        state={"tag": part, "has_tag": True, "balance": balance, "engine": None},
         lifespan=[part.running],
     )
 
@@ -60,17 +77,15 @@ def engine_app(
     engine: Engine, part: TagProcess, *, with_tag: bool, more: list[ControllerRouterHandler]
 ) -> Litestar:
     """Make the application of the engine; `with_tag` puts the tag's routes on the same port."""
-    routes: list[ControllerRouterHandler] = [*API, *more]
-    if with_tag:
-        routes.append(part.endpoint.routes())
     ring = KeyRing(engine.stores.operation)
     return _litestar(
-        routes,
+        [*API, *more],
         state={
             "tag": part,
+            "has_tag": with_tag,
             "balance": engine.balance,
             "engine": engine,
-            "keys": ring,
+            "key_ring": ring,
         },
         lifespan=[part.running, engine.running],
     )
@@ -79,13 +94,12 @@ def engine_app(
 def _litestar(
     routes: list[ControllerRouterHandler], *, state: dict[str, Any], lifespan: list[Any]
 ) -> Litestar:
-    return Litestar.from_config(
-        AppConfig(
-            route_handlers=routes,
-            state=State(state),
-            lifespan=lifespan,
-            exception_handlers={Exception: on_error},
-            openapi_config=OpenAPIConfig(title="Jumelle", version="1", path="/schema"),
-            logging_config=None,
-        )
+    return Service(
+        route_handlers=routes,
+        state=State(state),
+        lifespan=lifespan,
+        exception_handlers={Exception: on_error},
+        openapi_config=OpenAPIConfig(title="Jumelle", version="1", path="/schema"),
+        logging_config=None,
+        request_max_body_size=API_BODY_BYTES_MAX,
     )

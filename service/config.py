@@ -1,4 +1,4 @@
-"""All settings: the environment and every TOML file of the configuration folder, all errors at once.
+"""All settings: the environment and every TOML file of the configuration, all errors at once.
 
 Comes in: environment and folder. Goes out: one `Config`, or `ConfigErrors` with a line per fault,
 each with its file and path. The first start copies `service/example_config/`.

@@ -6,10 +6,12 @@ Data goes to stdout, messages to stderr; what needs the running service is in `c
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -111,7 +113,7 @@ def open_engine(environment: Environment, config: Config) -> tuple[Engine, TagPr
 
 def admit_admin(app: Litestar, environment: Environment) -> str:
     """Make the admin key of a new installation and print it once; give the key's text."""
-    ring = app.state.keys
+    ring = app.state.key_ring
     if environment.admin_key:
         if ring.find(environment.admin_key) is None:
             ring.admit(environment.admin_key, "JUMELLE_ADMIN_KEY", ("admin",))
@@ -139,7 +141,11 @@ def run_server(app: Litestar, *, host: str, port: int, share_port: bool = False)
         timeout_graceful_shutdown=10,
     )
     sockets = [_shared_socket(host, port)] if share_port else None
-    uvicorn.Server(settings_).run(sockets=sockets)
+    # Why: the server raises its signal again once it has answered everybody; by then there is only
+    # the database to close.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(settings_).run(sockets=sockets)
 
 
 def _shared_socket(host: str, port: int) -> socket.socket:

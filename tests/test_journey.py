@@ -1,7 +1,7 @@
 """The one story that holds the whole product, told over HTTP on the embedded engine.
 
-Paul is customer 123456: he visits, is synced, buys, clicks the newsletter on a second browser, is found
-as a champion who likes cycling, reaches two seats, and is forgotten everywhere when he asks.
+Paul is customer 123456: he visits, is synced, buys, clicks the newsletter on a second browser, is
+found as a champion who likes cycling, reaches two seats, and is forgotten everywhere when he asks.
 """
 
 import gzip
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ import httpx
 import pytest
 import uvicorn
 
+from matching.partners import known_facts
 from service.demo.stand_in_dsp import create_stand_in, stand_in_url
 from service.tag.tokens import make_identify
-from matching.partners import known_facts
 
 PAUL = "123456"
 SECRET = "the identify secret of the shop, 32 bytes"
@@ -60,6 +61,10 @@ class Browser:
     def __init__(self, url: str) -> None:
         self._url = url
         self._http = httpx.Client(headers={"User-Agent": AGENT}, follow_redirects=True)
+
+    def close(self) -> None:
+        """Close the browser; its cookies go with it."""
+        self._http.close()
 
     def sends(self, **message: Any) -> httpx.Response:
         """Post one message as the tag does."""
@@ -104,6 +109,10 @@ class Shop:
         self._api = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=60
         )
+
+    def close(self) -> None:
+        """Stop calling the API."""
+        self._api.close()
 
     def call(self, method: str, path: str, **more: Any) -> Any:
         """Call the API and give what it answered."""
@@ -177,7 +186,7 @@ def stand_in() -> Iterator[str]:
 
 @pytest.fixture
 def shop(tmp_path: Path, stand_in: str) -> Iterator[Shop]:
-    """Serve the shop's own service, with partners at the stand-in and seats that take one person."""
+    """Serve the shop's own service: partners at the stand-in, seats that take one person."""
     base, port = stand_in.split()
     data = tmp_path / "data"
     _write_config(data / "config", base)
@@ -193,7 +202,8 @@ def shop(tmp_path: Path, stand_in: str) -> Iterator[Shop]:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(url, child, tmp_path / "log")
-            yield Shop(url, data, environment)
+            with closing(Shop(url, data, environment)) as running:
+                yield running
         finally:
             child.terminate()
             assert child.wait(timeout=30) == 0, (tmp_path / "log").read_text()
@@ -230,7 +240,12 @@ def _wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> 
 @pytest.mark.slow
 def test_the_story(shop: Shop) -> None:
     """From the first visit to the seat file, and from the wish to be forgotten to its removal."""
-    laptop, phone = Browser(shop.url), Browser(shop.url)
+    with closing(Browser(shop.url)) as laptop, closing(Browser(shop.url)) as phone:
+        tell_the_story(shop, laptop, phone)
+
+
+def tell_the_story(shop: Shop, laptop: Browser, phone: Browser) -> None:
+    """Tell the story step by step; each step says in its comment what the design says of it."""
     assert shop.imports(CRM_FILE)["new_customers"] == 2
 
     # He visits the shop: the tag gives his browser a first-party cookie and lets two partners sync.
@@ -292,7 +307,7 @@ def test_the_story(shop: Shop) -> None:
         on_phone["the_trade_desk"]: [{"Name": "cyclists", "TtlInMinutes": 43200}],
     }
 
-    # When Paul reads the news, he sees the bicycle offer; the phone was never logged in, so not there.
+    # When Paul reads the news, he sees the bicycle offer; not on the phone, where he never logged in.
     assert laptop.asks_for_its_audiences() == ["champions_cycling"]
     assert phone.asks_for_its_audiences() == []
 

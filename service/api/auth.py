@@ -42,7 +42,7 @@ class KeyRing:
 
     def refresh(self) -> None:
         """Read the table again."""
-        self._by_hash = {each.hash: each for each in self._store.keys() if not each.revoked}
+        self._by_hash = {each.hash: each for each in self._store.api_keys() if not each.revoked}
 
     def find(self, text: str) -> ApiKey | None:
         """Give the key that this text is, or None."""
@@ -73,7 +73,7 @@ class KeyRing:
                 return True
         return False
 
-    def keys(self) -> list[ApiKey]:
+    def in_force(self) -> list[ApiKey]:
         """List the keys in force."""
         return list(self._by_hash.values())
 
@@ -103,7 +103,7 @@ def key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ApiKey:
     scheme, _, text = connection.headers.get("authorization", "").partition(" ")
     found = None
     if scheme.lower() == "bearer":
-        ring: KeyRing = connection.app.state.keys
+        ring: KeyRing = connection.app.state.key_ring
         found = ring.find(text.strip())
     if found is None:
         raise NotAuthorizedException("send `Authorization: Bearer KEY` with a key of this service")

@@ -14,7 +14,7 @@ import msgspec
 from litestar import Request, get, post
 from litestar.types import ControllerRouterHandler
 
-from audiences.rfm import COMPUTED_TRAITS
+from audiences.rfm import RFM_TRAITS
 from matching.contact_hashes import seal
 from matching.crm_import import CrmColumns, CrmFileError, ImportReport, import_customers, read_rows
 from service.api.auth import Scope, needs
@@ -125,7 +125,7 @@ def _import(engine: Engine, body: bytes, format_: str, *, must_exist: bool) -> d
                 seal=lambda hash_hex: seal(hash_hex, contact_key),
                 refused=refused,
                 now_ms=time.time_ns() // 1_000_000,
-                computed=COMPUTED_TRAITS,
+                computed=frozenset(RFM_TRAITS),
             )
             engine.changed()
     except CrmFileError as problem:

@@ -6,6 +6,8 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from audiences.build import NotBuiltError
+from audiences.definitions import AudienceInUseError, UnknownAudienceError
 from audiences.exports.export_store import SegmentTaken
 from audiences.lookalike import LookalikeError
 
@@ -30,6 +32,9 @@ STATUS_OF: Final[dict[type[Exception], int]] = {
     msgspec.ValidationError: 400,
     msgspec.DecodeError: 400,
     LookalikeError: 422,
+    UnknownAudienceError: 404,
+    NotBuiltError: 409,
+    AudienceInUseError: 409,
     SegmentTaken: 409,
 }
 TITLES: Final = {

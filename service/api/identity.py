@@ -1,4 +1,4 @@
-"""The identity card: everything that is known of one person, and why each partner can reach it or not."""
+"""The identity card: all that is known of one person, and why a partner reaches it or not."""
 
 from collections.abc import Sequence
 from typing import Any, Final

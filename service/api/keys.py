@@ -24,7 +24,7 @@ def list_keys(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return {
         "keys": [
             {"id": key.id, "name": key.name, "scopes": key.scopes, "sites": key.sites}
-            for key in request.app.state.keys.keys()
+            for key in request.app.state.key_ring.in_force()
         ]
     }
 
@@ -36,14 +36,14 @@ def create_key(request: Request[Any, Any, Any], data: NewKey) -> dict[str, Any]:
     unknown = sorted(set(data.scopes) - known)
     if unknown or not data.scopes:
         raise Invalid(f"scopes {unknown or 'are missing'}; give some of {', '.join(sorted(known))}")
-    text = request.app.state.keys.create(data.name, data.scopes, data.sites)
+    text = request.app.state.key_ring.create(data.name, data.scopes, data.sites)
     return {"key": text, "scopes": data.scopes, "sites": data.sites}
 
 
 @delete("/api/keys/{key_id:str}", guards=[needs(Scope.ADMIN)], sync_to_thread=True)
 def revoke_key(request: Request[Any, Any, Any], key_id: str) -> None:
     """End a key at once."""
-    if not request.app.state.keys.revoke(key_id):
+    if not request.app.state.key_ring.revoke(key_id):
         raise NotFound(f"there is no key {key_id!r} in force; GET /api/keys lists them")
 
 

@@ -63,11 +63,9 @@ class ClickHouse:
                 settings=settings,
                 autogenerate_session_id=False,
             )
+        options: dict[str, Any] = {"database": database} if database else {}
         return clickhouse_connect.get_client(
-            interface="chdb",
-            path=str(self.folder),
-            settings=settings,
-            **({"database": database} if database else {}),
+            interface="chdb", path=str(self.folder), settings=settings, **options
         )
 
 

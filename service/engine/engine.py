@@ -14,14 +14,14 @@ from typing import Final
 from litestar import Litestar
 from pyroaring import BitMap
 
-from audiences.build import Builder
+from audiences.build import Builder, BuildReport
 from audiences.calendar_days import CalendarDays
+from audiences.computed_traits import compute_rfm
 from audiences.criteria import Criteria, World
 from matching.consent.decide import Decision, PartnerConsent, Signals, Use
 from matching.people import Identity
 from service.config import Config, Environment
 from service.engine.clickhouse import ClickHouse
-from service.engine.computed_traits import computed_rfm
 from service.engine.jobs import Jobs
 from service.engine.loader import Loader
 from service.engine.migrate import migrate
@@ -31,6 +31,7 @@ from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
 from service.engine.subjects import Subjects
 from service.engine.tombstones import Tombstones
+from service.engine.twins import Twins
 from service.metrics import TICK_SECONDS, Balance
 from service.tag.tag_state import TagState
 from service.tag.tokens import Keys
@@ -60,6 +61,7 @@ class Engine:
         self._clock = clock
         self._stop = threading.Event()
         self._data_version = 1
+        self._must_renew = False
         self.days = CalendarDays(str(environment.timezone))
         self.tombstones = Tombstones(environment.data / "tombstones.log", keys)
         self.applied = migrate(clickhouse.client())
@@ -86,11 +88,14 @@ class Engine:
         self.refresh_suppressed()
         self._refresh_people()
         self.criteria = self._criteria()
+        self.twins = Twins(self)
         self.builder = Builder(
-            criteria=self.criteria,
-            audience_store=self.stores.audiences,
-            twins=None,
+            audiences=self.stores.audiences,
+            bitmaps=self.stores.bitmaps,
+            criteria=lambda: self.criteria,
+            twins=self.twins,
         )
+        self.builder.open()
         self.reaches = SeatReaches(self)
         self.tick(must_rebuild=True)
 
@@ -129,7 +134,8 @@ class Engine:
             for each in loaded:
                 if each.damage:
                     log.error("chunk %s is damaged: %s", each.chunk, each.damage)
-            if loaded or must_rebuild:
+            if loaded or must_rebuild or self._must_renew:
+                self._must_renew = False
                 self.renew()
             self.state = self._publish()
         TICK_SECONDS.set(time.perf_counter() - begin)
@@ -142,11 +148,25 @@ class Engine:
             self._refresh_people()
             self.criteria = self.criteria.renewed(self._world())
             self.stores.traits.set_computed(
-                computed_rfm(self.criteria, self.config.rfm, as_of_ms=self.now_ms())
+                compute_rfm(self.criteria, self.config.rfm, self.now_ms())
             )
-            self.builder.use(self.criteria)
             self.reaches.forget()
             self.builder.build_all(self.now_ms())
+
+    def define(self) -> None:
+        """Take over changed definitions of audiences; people and data stay as they are."""
+        with self.changing:
+            self.criteria = self.criteria.renewed(self._world())
+
+    def build(self, key: str) -> BuildReport:
+        """Build one audience now, a lookalike anew."""
+        with self.changing:
+            self.twins.forget(key)
+            return self.builder.build(key, self.now_ms())
+
+    def changed(self) -> None:
+        """Note that something was imported or defined; the next tick rebuilds."""
+        self._must_renew = True
 
     def decide(
         self, signals: Signals, use: Use, partner: PartnerConsent | None, site: str
@@ -180,7 +200,7 @@ class Engine:
             days=self.days,
             world=self._world(),
             synced=self._synced,
-            built=lambda key: self.builder.members(key),
+            built=self._built,
         )
 
     def _world(self) -> World:
@@ -191,10 +211,15 @@ class Engine:
             customers=self.stores.customers.customers(),
             visitors=self.stores.customers.visitors(),
             excluded=denied | bots,
-            audiences=self.stores.audiences.audiences(),
+            audiences={
+                key: saved.audience for key, saved in self.stores.audiences.audiences().items()
+            },
             currencies={site.key: site.currency for site in self.config.sites},
             data_version=self._data_version,
         )
+
+    def _built(self, key: str) -> BitMap:
+        return self.builder.members(key)
 
     def _synced(self, key: str) -> BitMap:
         partner = self.config.partner(key)

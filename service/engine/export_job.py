@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pyroaring import BitMap
 
+from audiences.build import NotBuiltError
 from audiences.exports.report import ExportReport
 from audiences.exports.run import export_seat
 from audiences.exports.seats import Seat
@@ -22,10 +23,13 @@ def run_exports(
 
 def _export(engine: Engine, run: int, seat: Seat, *, dry_run: bool) -> ExportReport:
     def members(key: str) -> tuple[People, BitMap] | None:
-        audience = engine.criteria.world.audiences.get(key)
-        if audience is None or not engine.builder.is_built(key):
+        report = engine.builder.report(key)
+        if report is None:
             return None
-        return engine.criteria.people(audience.identity), engine.builder.members(key)
+        try:
+            return engine.criteria.people(report.identity), engine.builder.members(key)
+        except NotBuiltError:
+            return None
 
     def texts(ordinals: BitMap) -> Mapping[int, tuple[str, str]]:
         return engine.stores.partner_ids.ids_of(list(ordinals))

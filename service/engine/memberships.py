@@ -9,6 +9,7 @@ from pyroaring import BitMap
 
 from matching.consent.decide import Signals, Use, decode_signals
 from matching.ids import VISITOR_FIRST
+from matching.people import Identity
 from service.engine.engine import Engine
 from service.engine.subjects import Subject
 from service.tag.tag_state import Site
@@ -21,11 +22,12 @@ EVENTS_READ: Final = 200
 def audiences_of(engine: Engine, subject: Subject) -> list[str]:
     """Give the keys of all audiences that hold this person, under whichever identity."""
     owners = BitMap(subject.owners)
-    return [
+    return sorted(
         key
-        for key in sorted(engine.criteria.world.audiences)
-        if owners & engine.builder.members(key)
-    ]
+        for identity in Identity
+        for key, members in engine.builder.members_by_key(identity).items()
+        if owners & members
+    )
 
 
 def public_audiences(engine: Engine, visitor: int, site: Site, *, gpc: bool) -> list[str]:
@@ -36,12 +38,14 @@ def public_audiences(engine: Engine, visitor: int, site: Site, *, gpc: bool) -> 
         return []
     person = _person(engine, visitor)
     told = BitMap([visitor]) if person is None else BitMap([visitor, person])
-    world = engine.criteria.world
-    return [
+    audiences = engine.criteria.world.audiences
+    public = {key for key, audience in audiences.items() if site.key in audience.public_to}
+    return sorted(
         key
-        for key, audience in sorted(world.audiences.items())
-        if site.key in audience.public_to and told & engine.builder.members(key)
-    ]
+        for identity in Identity
+        for key, members in engine.builder.members_by_key(identity).items()
+        if key in public and told & members
+    )
 
 
 def _person(engine: Engine, visitor: int) -> int | None:

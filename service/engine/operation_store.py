@@ -137,7 +137,7 @@ class OperationStore:
         columns = ["id", "hash", "name", "scopes", "sites", "revoked", "at"]
         self._client.insert("api_keys", [row], column_names=columns)
 
-    def keys(self) -> list[ApiKey]:
+    def api_keys(self) -> list[ApiKey]:
         """List every API key as it stands, revoked ones too."""
         return [
             ApiKey(

@@ -9,7 +9,8 @@ from pyroaring import BitMap
 
 from audiences.exports.reach import Carriers, SeatReach, carriers, reach_of
 from audiences.exports.seats import Seat
-from audiences.preview import Reach
+from audiences.preview import Reach, SeatCount
+from matching.bitmaps import bitmap_of
 from matching.consent.decide import Use
 from matching.partner_facts import Partner
 from matching.partner_ids_store import LiveIds
@@ -38,15 +39,14 @@ class SeatReaches:
             partner.key: len(persons & people.persons_of_visitors(self.sendable(partner)))
             for partner in self._engine.config.partners
         }
-        seats = {
+        found = {
             seat.key: self.of_seat(seat, people, persons) for seat in self._engine.config.seats
         }
-        return Reach(
-            partners=partners,
-            seats={
-                key: SeatCount(people=each.people, ids=len(each.ids)) for key, each in seats.items()
-            },
-        )
+        seats = {
+            key: SeatCount(people=each.people, ids=len(each.ids))
+            for key, each in found.items()
+        }
+        return Reach(partners=partners, seats=seats)
 
     def of_seat(self, seat: Seat, people: People, persons: BitMap) -> SeatReach:
         """Walk one audience through one seat's steps."""
@@ -72,7 +72,7 @@ class SeatReaches:
     def sendable(self, partner: Partner) -> BitMap:
         """Give the visitors with a live id of the partner and consent for it."""
         live = self._live_ids(partner.id_space, partner.lives_days)
-        return BitMap(live.visitors) & self._allowed_for(partner) - self._engine.suppressed
+        return (bitmap_of(live.visitors) & self._allowed_for(partner)) - self._engine.suppressed
 
     def _live_ids(self, space: str, lives_days: int) -> LiveIds:
         key = f"{space} {lives_days}"

@@ -5,6 +5,7 @@ each, so that a long question does not hold up a chunk.
 """
 
 from audiences.audience_store import AudienceStore
+from audiences.bitmap_store import BitmapStore
 from audiences.calendar_days import CalendarDays
 from audiences.event_store import EventStore
 from audiences.exports.export_store import ExportStore
@@ -34,4 +35,5 @@ class Stores:
         self.traits = TraitStore(asking)
         self.tokens = TokenStore(asking)
         self.audiences = AudienceStore(asking)
+        self.bitmaps = BitmapStore(asking)
         self.exports = ExportStore(asking)

@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
-from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from service.metrics import Balance
@@ -27,13 +26,17 @@ PATHS: Final = (
     "/t",
     "/tag.js",
     "/p.gif",
-    "/v1/{type_:str}",
+    "/v1/{type}",
     "/cookie_sync",
     "/setuid",
     "/optout",
-    "/sync/in/{partner:str}",
-    "/c/{token:str}",
+    "/sync/in/{partner}",
+    "/c/{token}",
 )
+PLAIN_PATHS: Final = frozenset(path for path in PATHS if "{" not in path)
+PREFIXES: Final = tuple(path.partition("{")[0] for path in PATHS if "{" in path)
+ENGINE_PREFIX: Final = "/v1/me/"
+"""The one path under `/v1` that a tag process does not answer."""
 BODY_BYTES_MAX: Final = messages.BATCH_BYTES_MAX + 4096
 RETRY_AFTER_S: Final = 5
 
@@ -64,6 +67,13 @@ def handle(collector: Collector, request: TagRequest) -> Outcome:  # noqa: C901 
         case ["tag.js"], "GET":
             return _tag_script(collector, request)
     return Outcome(answer=refusal(404, f"there is no {request.method} {request.path} here"))
+
+
+def is_tag_path(path: str) -> bool:
+    """Tell whether a path is the tag's; all others are for the engine."""
+    if path in PLAIN_PATHS:
+        return True
+    return path.startswith(PREFIXES) and not path.startswith(ENGINE_PREFIX)
 
 
 def _type_of(name: str) -> str:
@@ -138,14 +148,6 @@ class TagEndpoint:
                 return refusal(503, why, retry, *cors_of(outcome.answer))
         self._balance.received(kept=len(outcome.records), dropped=dropped)
         return outcome.answer
-
-    def routes(self) -> ASGIRouteHandler:
-        """Give this endpoint as a Litestar route handler."""
-
-        async def tag(scope: Scope, receive: Receive, send: Send) -> None:
-            await self(scope, receive, send)
-
-        return ASGIRouteHandler(list(PATHS), fn=tag, copy_scope=False)
 
 
 def cors_of(answer: TagAnswer) -> list[tuple[str, str]]:

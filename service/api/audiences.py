@@ -1,0 +1,276 @@
+"""Audiences: definitions, previews, builds, members, why a person is in one, and activations."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response, delete, get, post, put
+from litestar.response import Stream
+from litestar.types import ControllerRouterHandler
+
+from audiences.audience_store import SavedAudience
+from audiences.build import BuildReport
+from audiences.explain import explain
+from audiences.exports.export_store import Activation
+from audiences.exports.formats.choose import writer_of
+from audiences.preview import Preview, preview
+from audiences.rule import decode_audience, decode_rule
+from matching.ids import VISITOR_FIRST
+from matching.people import Identity
+from service.api.auth import Scope, has_scope, key_of, needs
+from service.api.errors import Conflict, Invalid, NotFound
+from service.api.exports import find_seat
+from service.engine.engine import Engine
+
+READ: Final = needs(Scope.AUDIENCES_READ, Scope.AUDIENCES_WRITE)
+WRITE: Final = needs(Scope.AUDIENCES_WRITE)
+MEMBERS_A_PIECE: Final = 10_000
+
+
+class Activate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An audience on a seat: the partner's segment and how long an id stays in it."""
+
+    segment: str
+    expires_days: int = 0
+
+
+class Overlap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which audiences to compare, each with each."""
+
+    audiences: tuple[str, ...]
+
+
+@get("/api/audiences", guards=[READ], sync_to_thread=True)
+def list_audiences(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """List all audiences with the size and state of their last build."""
+    engine = request.app.state.engine
+    saved = engine.stores.audiences.audiences()
+    return {"audiences": [_shown(engine, each) for _, each in sorted(saved.items())]}
+
+
+@get("/api/audiences/{key:str}", guards=[READ], sync_to_thread=True)
+def show_audience(request: Request[Any, Any, Any], key: str) -> dict[str, Any]:
+    """Show one audience as it is defined and built."""
+    engine = request.app.state.engine
+    return _shown(engine, _saved(engine, key))
+
+
+@put("/api/audiences/{key:str}", guards=[WRITE])
+async def put_audience(request: Request[Any, Any, Any], key: str) -> dict[str, Any]:
+    """Save a definition; an unchanged one keeps its version."""
+    engine = request.app.state.engine
+    audience = decode_audience(await request.body(), key=key)
+
+    def save() -> dict[str, Any]:
+        with engine.changing:
+            saved = engine.stores.audiences.save(audience, engine.now_ms())
+            engine.define()
+        return _shown(engine, saved)
+
+    return await asyncio.to_thread(save)
+
+
+@delete("/api/audiences/{key:str}", guards=[WRITE], sync_to_thread=True)
+def delete_audience(request: Request[Any, Any, Any], key: str) -> None:
+    """End an audience that nothing needs any more."""
+    engine = request.app.state.engine
+    seats = [each.seat for each in engine.stores.exports.activations() if each.audience == key]
+    if seats:
+        raise Conflict(f"{key!r} is active on {', '.join(seats)}; take it off these seats first")
+    with engine.changing:
+        engine.stores.audiences.delete(key, engine.now_ms())
+        engine.builder.forget(key)
+        engine.define()
+
+
+@post("/api/audiences/{key:str}/build", guards=[WRITE], status_code=202, sync_to_thread=True)
+def build_audience(request: Request[Any, Any, Any], key: str) -> dict[str, Any]:
+    """Build one audience now; a lookalike finds its twins anew."""
+    engine = request.app.state.engine
+    _saved(engine, key)
+
+    def work(_: int) -> str:
+        report = engine.build(key)
+        if report.status != "ok":
+            raise Invalid(report.detail)
+        return f"{key}: {report.size} people, {report.entered} entered, {report.left} left"
+
+    return {"id": engine.jobs.start("build", work)}
+
+
+@post("/api/preview", guards=[READ], status_code=200)
+async def preview_rule(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Answer exactly how many a rule holds for, what each criterion costs and who is reachable."""
+    engine = request.app.state.engine
+    asked = msgspec.json.decode(await request.body(), type=dict[str, Any])
+    exact = has_scope(key_of(request), Scope.PEOPLE_READ)
+    found = await asyncio.to_thread(_preview, engine, asked, exact=exact)
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
+def _preview(engine: Engine, asked: dict[str, Any], *, exact: bool) -> dict[str, Any]:
+    unknown = sorted(asked.keys() - {"rule", "identity", "breakdown"})
+    if unknown or "rule" not in asked:
+        raise Invalid(f"a preview takes rule, identity and breakdown, not {unknown or 'nothing'}")
+    identity = msgspec.convert(asked.get("identity", Identity.LAST_AUTHENTICATED), Identity)
+    found = preview(
+        decode_rule(asked["rule"]),
+        identity,
+        criteria=engine.criteria,
+        as_of_ms=engine.now_ms(),
+        reach=engine.reaches.reach,
+        other_audiences=engine.builder.members_by_key(identity),
+        breakdown=tuple(asked.get("breakdown", ())),
+        exact=exact,
+    )
+    return _preview_shown(engine, found)
+
+
+def _preview_shown(engine: Engine, found: Preview) -> dict[str, Any]:
+    """Name the sample by CRM id and visitor: ordinals never leave the engine."""
+    shown: dict[str, Any] = msgspec.to_builtins(found)
+    persons = [each.person for each in found.sample]
+    crm_ids = engine.stores.customers.crm_ids([each for each in persons if each < VISITOR_FIRST])
+    visitors = engine.stores.customers.visitor_ids(
+        [each for each in persons if each >= VISITOR_FIRST]
+    )
+    for row in shown["sample"]:
+        person = row.pop("person")
+        if person in crm_ids:
+            row["crm_id"] = crm_ids[person]
+        elif person in visitors:
+            row["visitor"] = visitors[person].hex()
+    return shown
+
+
+@get("/api/audiences/{key:str}/members", guards=[needs(Scope.PEOPLE_READ)], sync_to_thread=True)
+def members(
+    request: Request[Any, Any, Any],
+    key: str,
+    format: str = "ndjson",  # noqa: A002 - the parameter's name in the API
+) -> Stream | Response[bytes]:
+    """Give the members: `ndjson` with CRM ids and visitors, or `roaring` with ordinals."""
+    engine = request.app.state.engine
+    _saved(engine, key)
+    found = engine.builder.members(key)
+    if format == "roaring":
+        return Response(found.serialize(), media_type="application/vnd.roaring")
+    if format != "ndjson":
+        raise Invalid(f"members come as ndjson or roaring, not {format!r}")
+    return Stream(_member_lines(engine, list(found)), media_type="application/x-ndjson")
+
+
+def _member_lines(engine: Engine, persons: list[int]) -> Iterator[bytes]:
+    customers = engine.stores.customers
+    for begin in range(0, len(persons), MEMBERS_A_PIECE):
+        piece = persons[begin : begin + MEMBERS_A_PIECE]
+        crm_ids = customers.crm_ids([each for each in piece if each < VISITOR_FIRST])
+        visitors = customers.visitor_ids([each for each in piece if each >= VISITOR_FIRST])
+        lines: list[dict[str, str]] = [
+            {"person": "customer", "crm_id": crm_id} for crm_id in crm_ids.values()
+        ]
+        lines += [{"person": "visitor", "visitor": each.hex()} for each in visitors.values()]
+        yield b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+@get(
+    "/api/audiences/{key:str}/people/{name:str}",
+    guards=[needs(Scope.PEOPLE_READ)],
+    sync_to_thread=True,
+)
+def why(request: Request[Any, Any, Any], key: str, name: str) -> dict[str, Any]:
+    """Say whether a person is in an audience, and of every criterion whether it holds."""
+    engine = request.app.state.engine
+    audience = _saved(engine, key).audience
+    subject = engine.subjects.find(name)
+    if subject is None:
+        raise NotFound(f"nobody is known as {name!r}")
+    built = engine.builder.members(key)
+    person = next((each for each in subject.owners if each in built), None)
+    if audience.rule is None:
+        return {"member": person is not None, "why": None}
+    leaf = engine.criteria.leaf(audience.identity, engine.now_ms())
+    found = explain(audience.rule, person or subject.owners[0], leaf=leaf)
+    return {"member": person is not None, "why": msgspec.to_builtins(found)}
+
+
+@post("/api/overlap", guards=[READ], status_code=200, sync_to_thread=True)
+def overlap(request: Request[Any, Any, Any], data: Overlap) -> dict[str, Any]:
+    """Compare audiences each with each: shared people and Jaccard."""
+    engine = request.app.state.engine
+    found = {
+        key: engine.builder.members(_saved(engine, key).audience.key) for key in data.audiences
+    }
+    keys = list(found)
+    pairs = [
+        {
+            "a": a,
+            "b": b,
+            "size": found[a].intersection_cardinality(found[b]),
+            "jaccard": round(found[a].jaccard_index(found[b]), 4) if found[a] or found[b] else 0.0,
+        }
+        for index, a in enumerate(keys)
+        for b in keys[index + 1 :]
+    ]
+    return {"pairs": pairs}
+
+
+@put("/api/audiences/{key:str}/seats/{seat:str}", guards=[WRITE], sync_to_thread=True)
+def activate(
+    request: Request[Any, Any, Any], key: str, seat: str, data: Activate
+) -> dict[str, Any]:
+    """Put an audience on a seat; the next export sends it."""
+    engine = request.app.state.engine
+    _saved(engine, key)
+    configured = find_seat(engine, seat)
+    refused = writer_of(configured).refused_segment(data.segment, configured)
+    if refused:
+        raise Invalid(f"segment {data.segment!r} cannot be on seat {seat!r}: {refused}")
+    activation = Activation(
+        seat=seat, audience=key, segment=data.segment, expires_days=data.expires_days
+    )
+    engine.stores.exports.put_activation(activation)
+    shown: dict[str, Any] = msgspec.to_builtins(activation)
+    return shown
+
+
+@delete("/api/audiences/{key:str}/seats/{seat:str}", guards=[WRITE], sync_to_thread=True)
+def deactivate(request: Request[Any, Any, Any], key: str, seat: str) -> None:
+    """Take an audience off a seat; its ids leave with the next export."""
+    engine = request.app.state.engine
+    if not engine.stores.exports.remove_activation(find_seat(engine, seat).key, key):
+        raise NotFound(f"the audience {key!r} is not on seat {seat!r}")
+
+
+def _saved(engine: Engine, key: str) -> SavedAudience:
+    saved: SavedAudience = engine.stores.audiences.get(key)
+    return saved
+
+
+def _shown(engine: Engine, saved: SavedAudience) -> dict[str, Any]:
+    report: BuildReport | None = engine.builder.report(saved.audience.key)
+    shown: dict[str, Any] = msgspec.to_builtins(saved.audience)
+    return {
+        **shown,
+        "version": saved.version,
+        "size": report.size if report else None,
+        "built_at": report.at_ms if report else None,
+        "status": report.status if report else "never built",
+        "detail": report.detail if report else "",
+    }
+
+
+ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
+    list_audiences,
+    show_audience,
+    put_audience,
+    delete_audience,
+    build_audience,
+    preview_rule,
+    members,
+    why,
+    overlap,
+    activate,
+    deactivate,
+)
