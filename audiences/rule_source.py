@@ -8,6 +8,7 @@ import math
 from typing import Final
 
 import msgspec
+import yaml
 
 SOURCE_BYTES_MAX: Final = 1 << 20
 SOURCE_ITEMS_MAX: Final = 50_000
@@ -41,8 +42,20 @@ def plain_values(source: object) -> object:
 def _parsed(text: str | bytes) -> object:
     if len(text) > SOURCE_BYTES_MAX:
         raise RuleError(f"The text has {len(text)} bytes; at most {SOURCE_BYTES_MAX} are read")
-    is_json = text.lstrip()[:1] in {"{", b"{"}
     try:
-        return msgspec.json.decode(text) if is_json else msgspec.yaml.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+        if text.lstrip()[:1] in {"{", b"{"}:
+            return msgspec.json.decode(text)
+        _check_levels(text)
+        return msgspec.yaml.decode(text)
+    except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise RuleError(f"The text is neither JSON nor YAML: {error}") from None
+
+
+def _check_levels(text: str | bytes) -> None:
+    """Refuse deep YAML before it is composed: libyaml's composer overflows the stack of C."""
+    level = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        level += isinstance(event, yaml.CollectionStartEvent)
+        level -= isinstance(event, yaml.CollectionEndEvent)
+        if level > SOURCE_LEVELS_MAX:
+            raise RuleError("This is no rule: it is nested too deeply")

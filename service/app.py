@@ -13,6 +13,7 @@ from litestar.types import ControllerRouterHandler, LifeSpanScope, Scope
 
 from service.api import (
     audiences,
+    catalogue,
     customers,
     exports,
     health,
@@ -36,6 +37,7 @@ API_BODY_BYTES_MAX: Final = 64 * 1024 * 1024
 
 API: Final[tuple[ControllerRouterHandler, ...]] = (
     *audiences.ROUTES,
+    *catalogue.ROUTES,
     *customers.ROUTES,
     *exports.ROUTES,
     *identity.ROUTES,

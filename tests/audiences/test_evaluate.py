@@ -12,7 +12,10 @@ from audiences.rule import All, AnyOf, AtLeast, HasTrait, Not, Rule, criteria_of
 
 PEOPLE = range(1, 13)
 BASE = BitMap(range(1, 11))
-TRAITS = {name: BitMap(i for i in PEOPLE if i % (place + 2) == 0) for place, name in enumerate("abcd")}  # fmt: skip
+TRAITS = {
+    name: BitMap(i for i in PEOPLE if i % divisor == 0)
+    for name, divisor in zip("abcd", (2, 3, 4, 5), strict=True)
+}
 
 leaves = st.sampled_from("abcd").map(lambda name: {"type": "trait", "trait": name, "op": "exists"})
 

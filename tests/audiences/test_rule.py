@@ -107,7 +107,7 @@ def nested(levels: int) -> dict[str, Any]:
         pytest.param({"type": "any", "of": [DID] * RULE_NODES_MAX}, "nodes", id="too many nodes"),
         pytest.param("type: did\nevent: x\nat_least: .nan", "finite", id="not a number"),
         pytest.param("{not json", "JSON", id="no JSON"),
-        pytest.param("[" * 100_000, "neither", id="brackets"),
+        pytest.param("[" * 100_000, "too deeply", id="brackets"),
         pytest.param("just words", "object", id="no object"),
     ],
 )
@@ -242,13 +242,15 @@ def test_criteria_and_audiences_of_a_rule_are_found() -> None:
         pytest.param({"rule": None}, "either a rule or a lookalike", id="neither"),
         pytest.param({"lookalike": {"seed": "a", "size": 5}}, "either", id="both"),
         pytest.param({"rule": None, "lookalike": {"seed": "a"}}, "size or percent", id="no size"),
-        pytest.param({"rule": None, "lookalike": {"seed": "me", "size": 1}}, "own seed", id="own seed"),
+        pytest.param(
+            {"rule": None, "lookalike": {"seed": "me", "size": 1}}, "own seed", id="own seed"
+        ),
         pytest.param({"key": "other"}, "is to be 'me'", id="other key"),
         pytest.param({"min_size": -1}, "$.min_size", id="min_size"),
         pytest.param({"identity": "device"}, "$.identity", id="identity"),
         pytest.param({"rule": nested(13)}, "levels", id="rule too deep"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_audience_is_refused(changes: dict[str, Any], place: str) -> None:
     """An audience has a rule or a lookalike, and one key."""
     with pytest.raises(RuleError) as caught:
