@@ -54,7 +54,7 @@ def _parsed(text: str | bytes) -> object:
 def _check_levels(text: str | bytes) -> None:
     """Refuse deep YAML before it is composed: libyaml's composer overflows the stack of C."""
     level = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         level += isinstance(event, yaml.CollectionStartEvent)
         level -= isinstance(event, yaml.CollectionEndEvent)
         if level > SOURCE_LEVELS_MAX:

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
-from litestar.types import ControllerRouterHandler, LifeSpanScope, Scope
+from litestar.types import ControllerRouterHandler
 
 from service.api import (
     audiences,
@@ -58,9 +57,9 @@ class Service(Litestar):
     Why before: they are nearly all requests, and routing costs more than answering them.
     """
 
-    async def __call__(self, scope: Scope | LifeSpanScope, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request or lifespan event."""
-        if scope["type"] == ScopeType.HTTP and self.state.has_tag and is_tag_path(scope["path"]):
+        if scope["type"] == "http" and self.state.has_tag and is_tag_path(scope["path"]):
             await self.state.tag.endpoint(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

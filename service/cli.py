@@ -4,6 +4,7 @@ Local commands work on the data directory, the others are clients of the API. Wh
 stands in the `cli_*` file of its subject.
 """
 
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,9 +13,8 @@ import click
 from service.cli_audiences import audience, lookalike
 from service.cli_customers import identity, import_, privacy
 from service.cli_exports import export, partner, seat
-from service.cli_operation import backup, bad, jobs, key
+from service.cli_operation import bad, jobs, key
 from service.cli_session import CommandError, json_option
-from service.local_commands import local_commands
 
 API_COMMANDS: tuple[click.Command, ...] = (
     key,
@@ -28,11 +28,31 @@ API_COMMANDS: tuple[click.Command, ...] = (
     privacy,
     bad,
     jobs,
-    backup,
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+LOCAL_COMMANDS = ("serve", "check", "token", "doctor")
+
+
+class LazyGroup(click.Group):
+    """Loads the local commands when one is asked for: they bring the whole service with them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command."""
+        return sorted({*super().list_commands(ctx), *LOCAL_COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find a command by name."""
+        if cmd_name in LOCAL_COMMANDS:
+            found: click.Command = getattr(import_module("service.local_commands"), cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(version("jumelle"), prog_name="jumelle")
 def cli() -> None:
     """Jumelle: who is who, which audiences they belong to, and files for those who advertise.
@@ -74,7 +94,7 @@ def main() -> None:
     cli(prog_name="jumelle")
 
 
-for command in (demo, *API_COMMANDS, *local_commands):
+for command in (demo, *API_COMMANDS):
     cli.add_command(command)
 
 if __name__ == "__main__":

@@ -56,19 +56,6 @@ def partner_show(api: ApiClient, key: str, as_json: bool) -> None:
         print_facts(found)
 
 
-@partner.command("test")
-@click.argument("key")
-@json_option
-@with_api
-def partner_test(api: ApiClient, key: str, as_json: bool) -> None:
-    """Try a partner's sync as a browser would do it, step by step."""
-    answer = api.post(f"/api/partners/{key}/test")
-    if as_json:
-        print_json(answer)
-    else:
-        print_facts(answer)
-
-
 @click.group()
 def seat() -> None:
     """Accounts at DSPs that segments are sent to."""

@@ -1,11 +1,11 @@
-"""Commands for those who keep the service running: keys, jobs, refused records, backup."""
+"""Commands for those who keep the service running: keys, jobs, refused records."""
 
 from typing import Any
 
 import click
 
 from service.api_client import ApiClient, run_of
-from service.cli_output import print_facts, print_json, print_table, progress, say
+from service.cli_output import print_json, print_table, progress, say
 from service.cli_session import CommandError, json_option, with_api
 
 SCOPES = [
@@ -68,18 +68,6 @@ def bad_list(api: ApiClient, as_json: bool) -> None:
     print_table(rows, [(name, name) for name in (rows[0] if rows else {"reason": ""})])
 
 
-@bad.command("replay")
-@json_option
-@with_api
-def bad_replay(api: ApiClient, as_json: bool) -> None:
-    """Try to load them again."""
-    answer = api.post("/api/bad/replay")
-    if as_json:
-        print_json(answer)
-    else:
-        print_facts(answer or {"replayed": "started"})
-
-
 @click.group()
 def jobs() -> None:
     """Work that the service does by itself."""
@@ -105,14 +93,6 @@ def jobs_list(api: ApiClient, run: str | None, as_json: bool) -> None:
 def jobs_run(api: ApiClient, job: str, as_json: bool) -> None:
     """Run a job now and wait for its end; `load` takes in all that was received."""
     _show_jobs(_run_and_wait(api, f"/api/jobs/{job}/run", job), as_json=as_json)
-
-
-@click.command()
-@json_option
-@with_api
-def backup(api: ApiClient, as_json: bool) -> None:
-    """Write a backup and wait for its end."""
-    _show_jobs(_run_and_wait(api, "/api/backup", "backup"), as_json=as_json)
 
 
 def _run_and_wait(api: ApiClient, path: str, label: str) -> list[dict[str, Any]]:

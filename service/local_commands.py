@@ -270,6 +270,3 @@ def doctor(*, as_json: bool) -> None:
             raise SystemExit(1) from None
     lines = json.dumps(found) if as_json else "\n".join(f"{k}: {v}" for k, v in found.items())
     click.echo(lines)
-
-
-local_commands: Final[list[click.Command]] = [serve, check, token, doctor]

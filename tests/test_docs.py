@@ -17,9 +17,9 @@ SOURCES = ("service", "audiences", "matching")
 
 def commands(group: click.Group, before: str = "jumelle") -> Iterator[str]:
     """List every command by the words that call it."""
-    for name, command in group.commands.items():
-        if command.hidden:
-            continue
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         words = f"{before} {name}"
         if isinstance(command, click.Group):
             yield from commands(command, words)

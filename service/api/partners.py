@@ -6,6 +6,7 @@ from litestar import Request, get
 from litestar.types import ControllerRouterHandler
 
 from matching.partner_ids_store import DAY_MS
+from matching.sync_url import callback_url
 from service.api.auth import Scope, needs
 
 HEALTH_DAYS: Final = 30
@@ -17,6 +18,7 @@ def list_partners(request: Request[Any, Any, Any]) -> dict[str, Any]:
     engine = request.app.state.engine
     since_ms = engine.now_ms() - HEALTH_DAYS * DAY_MS
     health = {each.partner: each for each in engine.stores.partner_ids.health(since_ms=since_ms)}
+    base = engine.config.service.public_url or str(request.base_url).rstrip("/")
     shown = []
     for partner in engine.config.partners:
         found = health.get(partner.key)
@@ -30,6 +32,7 @@ def list_partners(request: Request[Any, Any, Any]) -> dict[str, Any]:
                 "refused": found.refused if found else 0,
                 "match_rate": found.match_rate if found else 0.0,
                 "last_returned": found.last_returned_ms if found else None,
+                "callback": callback_url(partner, base=base, token=""),
             }
         )
     return {"partners": shown}

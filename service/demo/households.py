@@ -39,7 +39,7 @@ class Household(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def email(self) -> str:
         """Give an address made up for the demo; nobody can receive mail under `.invalid`."""
-        return f"household-{self.crm_id}@demo.invalid"
+        return f"made-up-{self.crm_id}@demo.invalid"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -115,10 +115,9 @@ def write_customers(path: Path, households: Iterable[Household]) -> None:
     """Write the customer file that `jumelle import customers` takes."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["crm_id", "email", "email_made_up", *DEMOGRAPHICS])
+        writer.writerow(["crm_id", "email", *DEMOGRAPHICS])
         writer.writerows(
-            [each.crm_id, each.email, "true"]
-            + [each.demographics.get(name, "") for name in DEMOGRAPHICS]
+            [each.crm_id, each.email] + [each.demographics.get(name, "") for name in DEMOGRAPHICS]
             for each in households
         )
 

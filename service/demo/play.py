@@ -41,7 +41,7 @@ EXPIRES_DAYS: Final = 30
 FIRST_SEGMENT: Final = 100_001
 LOOKALIKE: Final = "twins"
 LOOKALIKE_PERCENT: Final = 5.0
-SEED_TAG: Final = "seed"
+SEED: Final = "champions_who_like_fresh_food"
 SUMMARY_FILE: Final = "demo-summary.json"
 
 
@@ -181,8 +181,7 @@ def _build(api: ApiClient, audiences: list[AudienceFile]) -> None:
 
 
 def _save_lookalike(api: ApiClient, audiences: list[AudienceFile]) -> dict[str, Any]:
-    seeds = [file.audience for file in audiences if SEED_TAG in file.audience.tags]
-    seed = seeds[0] if seeds else audiences[0].audience
+    seed = next((file.audience for file in audiences if file.key == SEED), audiences[0].audience)
     asked = {"seed": seed.key, "percent": LOOKALIKE_PERCENT}
     with _stage("Lookalike"):
         report: dict[str, Any] = api.post("/api/lookalikes/preview", asked)

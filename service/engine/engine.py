@@ -36,6 +36,9 @@ from service.metrics import TICK_SECONDS, Balance
 from service.tag.tag_state import TagState
 from service.tag.tokens import Keys
 
+BUILDS_KEPT: Final = 100
+"""So many builds of each audience tell how it grew."""
+
 log: Final = logging.getLogger("jumelle.engine")
 
 
@@ -62,6 +65,7 @@ class Engine:
         self._stop = threading.Event()
         self._data_version = 1
         self._must_renew = False
+        self._day = -1
         self.days = CalendarDays(str(environment.timezone))
         self.tombstones = Tombstones(environment.data / "tombstones.log", keys)
         self.applied = migrate(clickhouse.client())
@@ -134,9 +138,13 @@ class Engine:
             for each in loaded:
                 if each.damage:
                     log.error("chunk %s is damaged: %s", each.chunk, each.damage)
-            if loaded or must_rebuild or self._must_renew:
+            today = self.days.day(self.now_ms())
+            if loaded or must_rebuild or self._must_renew or today != self._day:
                 self._must_renew = False
                 self.renew()
+            if today != self._day:
+                self._day = today
+                self.stores.bitmaps.forget_old(keep=BUILDS_KEPT)
             self.state = self._publish()
         TICK_SECONDS.set(time.perf_counter() - begin)
         return sum(each.records for each in loaded)

@@ -43,8 +43,7 @@ class SeatReaches:
             seat.key: self.of_seat(seat, people, persons) for seat in self._engine.config.seats
         }
         seats = {
-            key: SeatCount(people=each.people, ids=len(each.ids))
-            for key, each in found.items()
+            key: SeatCount(people=each.people, ids=len(each.ids)) for key, each in found.items()
         }
         return Reach(partners=partners, seats=seats)
 

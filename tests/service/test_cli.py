@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from service.cli_audiences import audience, lookalike
 from service.cli_customers import identity, import_, privacy
 from service.cli_exports import export, partner, seat
-from service.cli_operation import backup, bad, jobs, key
+from service.cli_operation import bad, jobs, key
 
 COMMANDS = {
     command.name: command
@@ -29,7 +29,6 @@ COMMANDS = {
         export,
         partner,
         seat,
-        backup,
         bad,
         jobs,
         key,

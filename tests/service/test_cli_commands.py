@@ -34,7 +34,6 @@ COMMANDS = [
     "export show",
     "partner list",
     "partner show",
-    "partner test",
     "identity show",
     "privacy access",
     "privacy erase",
@@ -42,17 +41,17 @@ COMMANDS = [
     "privacy lift",
     "privacy receipts",
     "bad list",
-    "bad replay",
     "jobs list",
     "jobs run",
-    "backup",
 ]
 
 
 def leaves(group: click.Group, before: str = "") -> list[str]:
     """List the full names of all commands under a group."""
     names = []
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         full = f"{before}{name}"
         names += leaves(command, f"{full} ") if isinstance(command, click.Group) else [full]
     return names
@@ -68,5 +67,4 @@ def test_a_command_explains_itself(name: str) -> None:
 
 def test_there_is_no_command_beyond_those_listed() -> None:
     """A new command is to be listed here, so that it is documented."""
-    assert set(COMMANDS) <= set(leaves(cli))
-    assert set(leaves(cli)) - set(COMMANDS) <= {"restore"}
+    assert set(leaves(cli)) == set(COMMANDS)

@@ -133,11 +133,9 @@ def test_the_customer_file_says_that_addresses_are_made_up(tmp_path: Path) -> No
     path = tmp_path / "customers.csv"
     write_customers(path, small_purchases().households)
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("crm_id,email,email_made_up,age,income")
-    assert lines[1] == "7,household-7@demo.invalid,true,,,,,,,"
-    assert lines[3] == (
-        "9,household-9@demo.invalid,true,25-34,35-49K,,Married,2,2 Adults No Kids,0"
-    )
+    assert lines[0].startswith("crm_id,email,age,income")
+    assert lines[1] == "7,made-up-7@demo.invalid,,,,,,,"
+    assert lines[3] == ("9,made-up-9@demo.invalid,25-34,35-49K,,Married,2,2 Adults No Kids,0")
 
 
 def test_totals_are_those_of_the_real_purchases(real: Purchases) -> None:

@@ -42,16 +42,12 @@ class Workshop:
         self.balance = Balance()
         self.stores = Stores(database, days=CalendarDays("UTC"), limits=Limits())
         self.tombstones = Tombstones(folder / "tombstones.log", KEYS)
-        self.state = TagState(
-            published_s=0, sites=(SITE,), partners=tuple(load_partners(EXAMPLE))
-        )
+        self.state = TagState(published_s=0, sites=(SITE,), partners=tuple(load_partners(EXAMPLE)))
 
     def spools(self, records: Sequence[bytes]) -> None:
         """Close one chunk of these records."""
         settings = SpoolSettings(reserve_bytes=0)
-        spool = Spool(
-            self.root, writer=writer_name(0), settings=settings, clock=time.monotonic
-        )
+        spool = Spool(self.root, writer=writer_name(0), settings=settings, clock=time.monotonic)
         spool.append(records)
         spool.close()
         self.balance.received(kept=len(records), dropped=Counter())
@@ -68,6 +64,20 @@ class Workshop:
             seed=KEYS.derive("message"),
             clock_ms=lambda: NOW_US // 1000,
         )
+
+    def loses_row(self, table: str, row: int) -> None:
+        """Take one row away, as a crash in mid-insert would have."""
+        self.database.client().command(
+            "alter table {t:Identifier} delete where row = {r:UInt32} settings mutations_sync = 2",
+            parameters={"t": table, "r": row},
+        )
+
+    def contents(self, table: str) -> list[tuple[Any, ...]]:
+        """Give all of a table but the times of writing."""
+        found = self.database.client().query(
+            "select * except (at) from {t:Identifier}", parameters={"t": table}
+        )
+        return sorted(found.result_rows, key=repr)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Ask the database."""
@@ -90,7 +100,9 @@ def message(number: int, *, who: int = 1, meta: dict[str, Any] | None = None, **
     whole = {"messageId": f"m{number}", **body}
     kept = Meta(site="shop", agent=AGENT, **{"type": type_, **(meta or {})})
     raw = json.dumps(whole).encode()
-    return write_record(Kind.MESSAGE, NOW_US + number, visitor(who) if who else bytes(16), kept, raw)
+    return write_record(
+        Kind.MESSAGE, NOW_US + number, visitor(who) if who else bytes(16), kept, raw
+    )
 
 
 def order(number: int, **more: Any) -> bytes:
@@ -143,19 +155,15 @@ def test_a_half_loaded_chunk_is_completed(workshop: Workshop, lost: str) -> None
     chunk = next(workshop.root.glob("w*/*.chunk"))
     content = chunk.read_bytes()
     workshop.loader().load_all()
-    before = {table: _contents(workshop, table) for table in TABLES}
+    before = {table: workshop.contents(table) for table in TABLES}
     workshop.rows("truncate table chunks")
-    workshop.rows(f"alter table {lost} delete where row = 1 settings mutations_sync = 2")
+    workshop.loses_row(lost, 1)
     (workshop.root / "claimed" / "000000000001-w0-00000001.chunk").write_bytes(content)
     workshop.loader().load_all()
-    assert {table: _contents(workshop, table) for table in TABLES} == before
+    assert {table: workshop.contents(table) for table in TABLES} == before
 
 
 TABLES = ("events", "events_by_visitor", "identifications", "partner_ids", "visitors", "customers")
-
-
-def _contents(workshop: Workshop, table: str) -> list[tuple[Any, ...]]:
-    return sorted(workshop.rows(f"select * except (at) from {table}"), key=repr)
 
 
 def test_a_loaded_chunk_that_comes_back_adds_nothing(workshop: Workshop) -> None:
@@ -245,9 +253,7 @@ def test_an_id_is_stored_once_per_offer(workshop: Workshop) -> None:
     loader.load_all()
     workshop.spools([came(7, "4" * 19)])
     workshop.loader().load_all()
-    assert workshop.rows(
-        "select action, reason, id from partner_ids order by chunk, row"
-    ) == [
+    assert workshop.rows("select action, reason, id from partner_ids order by chunk, row") == [
         ("offered", "", ""),
         ("stored", "", "1" * 19),
         ("refused", "no_offer", ""),

@@ -1,4 +1,4 @@
-"""The spool: acknowledged means kept, full means refused, and dead writers lose only a torn tail."""
+"""The spool: acknowledged means kept, full means refused, dead writers lose only a torn tail."""
 
 import asyncio
 import os
@@ -53,11 +53,15 @@ def test_full_spool_refuses(tmp_path: Path) -> None:
     """Above its size the spool refuses, so that the sender tries again; nothing is half written."""
     spool = open_spool(tmp_path, spool_bytes_max=300)
     with pytest.raises(SpoolFull, match="its limit"):
-        for number in range(100):
-            spool.append([record(number)])
+        _append_all(spool, 100)
     spool.close()
     kept = bodies(tmp_path)
     assert kept == [b"%d" % number for number in range(len(kept))]
+
+
+def _append_all(spool: Spool, count: int) -> None:
+    for number in range(count):
+        spool.append([record(number)])
 
 
 def test_reserve_is_left_on_the_disk(tmp_path: Path) -> None:

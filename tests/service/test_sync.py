@@ -20,9 +20,7 @@ from service.tag.tokens import Callback, Keys, make_callback
 NOW_S = 1_790_000_000
 KEYS = Keys({1: bytes(range(32))})
 VISITOR = VisitorId(bytes(range(16)))
-SITE = Site(
-    key="shop", write_key="w", origins=("https://shop.example",), consent_default="allow"
-)
+SITE = Site(key="shop", write_key="w", origins=("https://shop.example",), consent_default="allow")
 EXAMPLE = Path(__file__).parents[2] / "service" / "example_config"
 STATE = TagState(published_s=NOW_S, sites=(SITE,), partners=tuple(load_partners(EXAMPLE)))
 COLLECTOR = Collector(state=lambda: STATE, keys=KEYS)

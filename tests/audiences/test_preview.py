@@ -1,0 +1,181 @@
+"""What a preview shows: sizes, waterfall, reach, overlaps, breakdown, sample and warnings."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from audiences.preview import (
+    Preview,
+    Reach,
+    SeatCount,
+    ShownSeat,
+    _leave_one_out,
+    _waterfall,
+    preview,
+)
+from audiences.preview_warnings import WarningCode
+from audiences.rounding import shown, shown_share
+from audiences.rule import Everyone, decode_rule
+from audiences.trait_store import ComputedTrait
+from matching.ids import VISITOR_FIRST
+from matching.people import Identity, People
+
+V1, V2, V3, V4 = (VISITOR_FIRST + i for i in range(4))
+CHAMPION = {"type": "trait", "trait": "segment", "op": "is", "value": "champion"}
+BOUGHT = {"type": "did", "event": "Order Completed"}
+RULE = {"type": "all", "of": [CHAMPION, BOUGHT, {"type": "not", "rule": {"type": "identified"}}]}
+
+
+def reach_of(people: People, members: BitMap) -> Reach:
+    """Reach everybody at partner `xandr`, and two ids for each on its seat."""
+    seat = SeatCount(people=len(members), ids=2 * len(people.visitors_of(members)))
+    return Reach(partners={"xandr": len(members)}, seats={"xandr_1": seat})
+
+
+def filled(shop: Any) -> Any:
+    """Fill the shop: customers 1 and 2 and visitor 3 bought, all but customer 2 are champions."""
+    order = {"event": "Order Completed", "properties": {"total": 5, "currency": "USD"}}
+    shop.fill([order | {"visitor": V1}, order | {"customer": 2}, order | {"visitor": V3}])
+    segment = ComputedTrait(
+        persons=np.array([1, 2, 3, V3, V4], dtype=np.uint32),
+        codes=np.array([0, 1, 0, 0, 0], dtype=np.uint8),
+        values=("champion", "lapsed"),
+    )
+    shop.traits.set_computed({"segment": segment})
+    return shop
+
+
+def previewed(shop: Any, rule: Any, **changes: Any) -> Preview:
+    options: dict[str, Any] = {
+        "criteria": shop.criteria(),
+        "reach": reach_of,
+        "other_audiences": {"buyers": BitMap([1, 2, V3]), "nobody": BitMap()},
+        "exact": True,
+        "as_of_ms": shop.NOW_MS,
+    }
+    return preview(decode_rule(rule), Identity.LAST_AUTHENTICATED, **(options | changes))
+
+
+def test_a_preview_shows_the_whole_of_a_rule(shop: Any) -> None:
+    """Size, share, funnel, what each criterion costs, reach and overlap belong together."""
+    found = previewed(filled(shop), RULE, breakdown=["segment"])
+    assert (found.size, found.base, found.share) == (1, 5, 0.2)
+    steps = [(each.size, each.kept, each.lost) for each in found.waterfall]
+    assert steps == [(4, 4, 1), (3, 2, 2), (2, 1, 1)]
+    assert [(each.size, each.added) for each in found.leave_one_out] == [(1, 0), (2, 1), (2, 1)]
+    assert found.waterfall[0].criterion == "segment is champion"
+    assert (found.reach, found.seats) == ({"xandr": 1}, {"xandr_1": ShownSeat(people=1, ids=2)})
+    overlaps = [(each.audience, each.size, each.jaccard) for each in found.overlaps]
+    assert overlaps == [("buyers", 1, 0.3333), ("nobody", 0, 0.0)]
+    champion, lapsed = found.breakdown["segment"]
+    assert (champion.size, champion.share, champion.base_share, champion.index) == (1, 1, 0.8, 125)
+    assert (lapsed.size, lapsed.index) == (0, 0)
+    assert found.as_of == shop.NOW_MS
+
+
+def test_a_sample_says_why_and_is_the_same_each_time(shop: Any) -> None:
+    """Every person of the sample comes with the answer of each node of the rule."""
+    found = previewed(filled(shop), {"type": "any", "of": [CHAMPION, BOUGHT]})
+    assert [each.person for each in found.sample] == [1, 2, 3, V3, V4]
+    assert [part.holds for part in found.sample[1].why.parts] == [False, True]
+    again = previewed(shop, {"type": "any", "of": [CHAMPION, BOUGHT]})
+    assert again.sample == found.sample
+
+
+def test_counts_of_few_are_hidden_from_those_who_may_not_see_people(shop: Any) -> None:
+    """Without the scope there is no sample, and small counts and shares are nowhere."""
+    found = previewed(filled(shop), RULE, exact=False, breakdown=["segment"])
+    assert (found.size, found.share, found.sample) == (None, None, ())
+    plain = msgspec.to_builtins(msgspec.structs.replace(found, seconds=0.0, as_of=0))
+    plain.pop("warnings")
+
+    def numbers(value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            return [each for inner in value.values() for each in numbers(inner)]
+        if isinstance(value, list | tuple):
+            return [each for inner in value for each in numbers(inner)]
+        return [value] if isinstance(value, int | float) and value else []
+
+    assert numbers(plain) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, None), (19, None), (20, 20), (24, 20), (25, 30), (1234, 1230)],
+    ids=str,
+)
+def test_counts_are_rounded_to_ten(count: int, expected: int | None) -> None:
+    """Counts below twenty are hidden, others rounded; exact ones stay."""
+    assert shown(count, exact=False) == expected
+    assert shown(count, exact=True) == count
+    assert shown_share(count, 2000, exact=False) == (None if expected is None else expected / 2000)
+    assert shown_share(0, 0, exact=True) == 0.0
+
+
+@given(st.lists(st.sets(st.integers(0, 9)), min_size=1, max_size=5))
+def test_waterfall_and_leave_one_out_equal_sets_by_hand(sets: list[set[int]]) -> None:
+    """Running and leaving-out intersections count what Python's sets count."""
+    base, members = set(range(10)), [BitMap(each) for each in sets]
+    parts = [Everyone()] * len(sets)
+    everyone = BitMap(base)
+    funnel = _waterfall(parts, members, everyone, exact=True)
+    running = [len(base.intersection(*sets[: place + 1])) for place in range(len(sets))]
+    assert [each.kept for each in funnel] == running
+    without = [
+        len(base.intersection(*sets[:place], *sets[place + 1 :])) for place in range(len(sets))
+    ]
+    assert [each.size for each in _leave_one_out(parts, members, everyone, exact=True)] == without
+
+
+@pytest.mark.parametrize(
+    ("rule", "codes"),
+    [
+        pytest.param(CHAMPION, [WarningCode.SMALL], id="small"),
+        pytest.param(
+            {"type": "all", "of": [CHAMPION, {**CHAMPION, "op": "is_not"}]},
+            [WarningCode.EMPTY],
+            id="empty",
+        ),
+        pytest.param(
+            {"type": "all", "of": [CHAMPION, {"type": "everyone"}]},
+            [WarningCode.SMALL, WarningCode.REMOVES_NOBODY],
+            id="idle",
+        ),
+        pytest.param(
+            {"type": "did", "event": "order completed", "exactly": 0},
+            [WarningCode.SMALL, WarningCode.UNKNOWN_EVENT],
+            id="unknown event",
+        ),
+        pytest.param(
+            {**CHAMPION, "trait": "likes", "op": "is_not"},
+            [WarningCode.SMALL, WarningCode.UNKNOWN_TRAIT],
+            id="unknown trait",
+        ),
+        pytest.param(
+            {**BOUGHT, "sum": {"field": "total", "at_least": 1}},
+            [WarningCode.EMPTY, WarningCode.OTHER_CURRENCY],
+            id="other currency",
+        ),
+    ],
+)
+def test_warnings_name_what_may_be_wrong(
+    shop: Any, rule: dict[str, Any], codes: list[WarningCode]
+) -> None:
+    """Each thing that a marketer may have overlooked has its code and words."""
+    found = previewed(filled(shop), rule).warnings
+    assert [each.code for each in found] == codes
+    assert all(each.text for each in found)
+
+
+def test_sums_over_sites_of_several_currencies_are_warned_of(shop: Any) -> None:
+    """Adding euros and dollars up is allowed, but said."""
+    filled(shop)
+    shop.CURRENCIES = {"shop": "USD", "blog": "EUR"}
+    found = previewed(shop, {**BOUGHT, "sum": {"field": "total", "at_least": 1}})
+    assert found.size == 3
+    assert WarningCode.MIXED_CURRENCIES in [each.code for each in found.warnings]
