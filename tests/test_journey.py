@@ -307,7 +307,7 @@ def tell_the_story(shop: Shop, laptop: Browser, phone: Browser) -> None:
         on_phone["the_trade_desk"]: [{"Name": "cyclists", "TtlInMinutes": 43200}],
     }
 
-    # When Paul reads the news, he sees the bicycle offer; not on the phone: he never logged in there.
+    # When Paul reads the news, he sees the bicycle offer; not on the phone, which has no login.
     assert laptop.asks_for_its_audiences() == ["champions_cycling"]
     assert phone.asks_for_its_audiences() == []
 
