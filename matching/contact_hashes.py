@@ -44,7 +44,7 @@ _DOMAIN = r"(?:[\w-]+\.)+[^\W\d_]{2,}"
 # An address begins where a word does, or behind an encoded character, which is kept as it was:
 # after `%3D`, not at its `3` or `D`.
 _BEGIN = r"(?:(?<![\w.+%-])(?<!\w')|(?P<kept>%(?:25){0,4}(?!2B|27|40)[0-9A-F]{2}))"
-_EMAIL = re.compile(rf"{_BEGIN}(?P<found>{_LOCAL}{{1,200}}+{_AT}{_DOMAIN})", re.IGNORECASE)
+_EMAIL = re.compile(rf"{_BEGIN}(?P<found>{_LOCAL}{{1,200}}{_AT}{_DOMAIN})", re.IGNORECASE)
 _WHOLE_EMAIL = re.compile(rf"[^\s@]{{1,200}}@{_DOMAIN}")
 _PHONE = re.compile(
     rf"{_BEGIN}(?P<found>\+[1-9](?:(?:[ .()-]|%20){{0,2}}\d){{6,14}}"
