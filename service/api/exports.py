@@ -1,6 +1,5 @@
 """Seats, what they hold, and runs that send what changed."""
 
-import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -78,11 +77,10 @@ def _seat_shown(engine: Engine, seat: Seat) -> dict[str, Any]:
     }
 
 
-@post("/api/exports", guards=[needs(Scope.EXPORTS_RUN)], status_code=202)
-async def start_export(request: Request[Any, Any, Any], data: RunRequest) -> dict[str, Any]:
+@post("/api/exports", guards=[needs(Scope.EXPORTS_RUN)], status_code=202, sync_to_thread=True)
+def start_export(request: Request[Any, Any, Any], data: RunRequest) -> dict[str, Any]:
     """Start a run; its files appear under `exports/SEAT/` with the manifest last."""
-    engine = request.app.state.engine
-    return {"run": await asyncio.to_thread(_start, engine, data)}
+    return {"run": _start(request.app.state.engine, data)}
 
 
 def _start(engine: Engine, asked: RunRequest) -> int:

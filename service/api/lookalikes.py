@@ -1,6 +1,5 @@
 """Lookalikes: a report before anything is saved, and an audience like any other after."""
 
-import asyncio
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +11,6 @@ from audiences.rule import Audience, Lookalike
 from matching.people import Identity
 from service.api.auth import Scope, needs
 from service.api.errors import Invalid
-from service.engine.engine import Engine
 
 WRITE: Final = needs(Scope.AUDIENCES_WRITE)
 
@@ -32,18 +30,15 @@ class SaveLookalike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     "/api/lookalikes/preview",
     guards=[needs(Scope.AUDIENCES_READ, Scope.AUDIENCES_WRITE)],
     status_code=200,
+    sync_to_thread=True,
 )
-async def preview_lookalike(request: Request[Any, Any, Any]) -> Response[bytes]:
+def preview_lookalike(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
     """Find twins and report how well that works; nothing is kept."""
     engine = request.app.state.engine
-    asked = msgspec.json.decode(await request.body(), type=LookalikeRequest)
-    report = await asyncio.to_thread(_report, engine, asked)
-    return Response(msgspec.json.encode(report), media_type="application/json")
-
-
-def _report(engine: Engine, asked: LookalikeRequest) -> Any:
+    asked = msgspec.json.decode(body, type=LookalikeRequest)
     identity = engine.stores.audiences.get(asked.seed).audience.identity
-    return engine.twins.find(asked, identity, engine.now_ms()).report
+    report = engine.twins.find(asked, identity, engine.now_ms()).report
+    return Response(msgspec.json.encode(report), media_type="application/json")
 
 
 @put("/api/lookalikes/{key:str}", guards=[WRITE], sync_to_thread=True)
