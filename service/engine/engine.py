@@ -92,7 +92,12 @@ class Engine:
         self.refresh_suppressed()
         self._refresh_people()
         self.criteria = self._criteria()
-        self.twins = Twins(self)
+        self.twins = Twins(
+            stores=self.stores,
+            criteria=lambda: self.criteria,
+            members=self._built,
+            suppressed=lambda: self.suppressed,
+        )
         self.builder = Builder(
             audiences=self.stores.audiences,
             bitmaps=self.stores.bitmaps,
@@ -100,7 +105,13 @@ class Engine:
             twins=self.twins,
         )
         self.builder.open()
-        self.reaches = SeatReaches(self)
+        self.reaches = SeatReaches(
+            config=self.config,
+            stores=self.stores,
+            decide=self.decide,
+            suppressed=lambda: self.suppressed,
+            now_ms=self.now_ms,
+        )
         self.tick(must_rebuild=True)
 
     def now_ms(self) -> int:

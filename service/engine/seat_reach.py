@@ -3,7 +3,7 @@
 Live ids, consent and suppression are gathered once per data version and identity.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from pyroaring import BitMap
 
@@ -12,19 +12,31 @@ from audiences.exports.seats import Seat
 from audiences.preview import Reach, SeatCount
 from matching.bitmaps import bitmap_of
 from matching.consent.decide import Use
+from matching.consent_store import Decide
 from matching.partner_facts import Partner
 from matching.partner_ids_store import LiveIds
 from matching.people import Identity, People
-
-if TYPE_CHECKING:
-    from service.engine.engine import Engine
+from service.config import Config
+from service.engine.stores import Stores
 
 
 class SeatReaches:
     """Answers reach for every partner and seat; forgets when the data changes."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        *,
+        config: Config,
+        stores: Stores,
+        decide: Decide,
+        suppressed: Callable[[], BitMap],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._config = config
+        self._stores = stores
+        self._decide = decide
+        self._suppressed = suppressed
+        self._now_ms = now_ms
         self.forget()
 
     def forget(self) -> None:
@@ -37,11 +49,9 @@ class SeatReaches:
         """Give people per partner, and people and ids per seat."""
         partners = {
             partner.key: len(persons & people.persons_of_visitors(self.sendable(partner)))
-            for partner in self._engine.config.partners
+            for partner in self._config.partners
         }
-        found = {
-            seat.key: self.of_seat(seat, people, persons) for seat in self._engine.config.seats
-        }
+        found = {seat.key: self.of_seat(seat, people, persons) for seat in self._config.seats}
         seats = {
             key: SeatCount(people=each.people, ids=len(each.ids)) for key, each in found.items()
         }
@@ -55,7 +65,7 @@ class SeatReaches:
                 people=people,
                 live=self.live(seat),
                 allowed=self.allowed(seat),
-                suppressed=self._engine.suppressed,
+                suppressed=self._suppressed(),
             )
         return reach_of(persons, self._carriers[key])
 
@@ -65,30 +75,29 @@ class SeatReaches:
 
     def allowed(self, seat: Seat) -> BitMap:
         """Give the visitors whose consent lets this seat's partner have them."""
-        partner = self._engine.config.partner(seat.partner)
+        partner = self._config.partner(seat.partner)
         return self._allowed_for(partner) if partner else BitMap()
 
     def sendable(self, partner: Partner) -> BitMap:
         """Give the visitors with a live id of the partner and consent for it."""
         live = self._live_ids(partner.id_space, partner.lives_days)
-        return (bitmap_of(live.visitors) & self._allowed_for(partner)) - self._engine.suppressed
+        return (bitmap_of(live.visitors) & self._allowed_for(partner)) - self._suppressed()
 
     def _live_ids(self, space: str, lives_days: int) -> LiveIds:
         key = f"{space} {lives_days}"
         if key not in self._live:
-            self._live[key] = self._engine.stores.partner_ids.live(
-                space, as_of_ms=self._engine.now_ms(), lives_days=lives_days
+            self._live[key] = self._stores.partner_ids.live(
+                space, as_of_ms=self._now_ms(), lives_days=lives_days
             )
         return self._live[key]
 
     def _allowed_for(self, partner: Partner) -> BitMap:
         if partner.key not in self._allowed:
-            engine = self._engine
-            self._allowed[partner.key] = engine.stores.consents.allowed(
+            self._allowed[partner.key] = self._stores.consents.allowed(
                 partner.consent,
                 Use.EXPORT,
-                engine.decide,
-                visitors=engine.stores.customers.visitors(),
-                default_site=engine.config.default_site.key,
+                self._decide,
+                visitors=self._stores.customers.visitors(),
+                default_site=self._config.default_site.key,
             )
         return self._allowed[partner.key]

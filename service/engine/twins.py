@@ -4,17 +4,17 @@ Twins are found anew when their definition changes, once a day, and when somebod
 between a build keeps them, less those who left the base.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
 
+from audiences.criteria import Criteria
 from audiences.lookalike import Lookalike, LookalikeRequest, find_twins
 from audiences.rule import Audience
 from matching.people import Identity
-
-if TYPE_CHECKING:
-    from service.engine.engine import Engine
+from service.engine.stores import Stores
 
 HISTORY_DAYS: Final = 365
 DAY_MS: Final = 86_400_000
@@ -25,14 +25,24 @@ RNG_SEED: Final = 1
 class Twins:
     """Lookalikes over one engine's people."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        criteria: Callable[[], Criteria],
+        members: Callable[[str], BitMap],
+        suppressed: Callable[[], BitMap],
+    ) -> None:
+        self._stores = stores
+        self._criteria = criteria
+        self._members = members
+        self._suppressed = suppressed
         self._found: dict[str, tuple[Audience, int, BitMap]] = {}
 
     def __call__(self, audience: Audience, as_of_ms: int) -> BitMap:
         """Give an audience's members, found today or now."""
-        base = self._engine.criteria.base(audience.identity)
-        day = self._engine.days.day(as_of_ms)
+        criteria = self._criteria()
+        base, day = criteria.base(audience.identity), criteria.days.day(as_of_ms)
         known = self._found.get(audience.key)
         if known is not None and known[:2] == (audience, day):
             return known[2] & base
@@ -49,30 +59,29 @@ class Twins:
 
     def find(self, request: LookalikeRequest, identity: Identity, as_of_ms: int) -> Lookalike:
         """Rank everybody by likeness to the seed and report how well that works."""
-        engine = self._engine
-        people = engine.criteria.people(identity)
-        excluded = engine.suppressed.copy()
+        criteria = self._criteria()
+        excluded = self._suppressed().copy()
         for key in request.exclude:
-            excluded |= engine.builder.members(key)
-        tokens = engine.stores.tokens.tokens(
-            people,
+            excluded |= self._members(key)
+        tokens = self._stores.tokens.tokens(
+            criteria.people(identity),
             since_ms=as_of_ms - HISTORY_DAYS * DAY_MS,
             until_ms=as_of_ms,
-            extra=self._trait_tokens(identity),
+            extra=self._trait_tokens(criteria, identity),
         )
         return find_twins(
             request,
             traits=tokens,
-            seed=engine.builder.members(request.seed),
-            base=engine.criteria.base(identity),
+            seed=self._members(request.seed),
+            base=criteria.base(identity),
             excluded=excluded,
             rng_seed=RNG_SEED,
         )
 
-    def _trait_tokens(self, identity: Identity) -> dict[str, BitMap]:
+    def _trait_tokens(self, criteria: Criteria, identity: Identity) -> Mapping[str, BitMap]:
         return {
             f"{trait.trait}={each.value}": each.holders
-            for trait in self._engine.stores.traits.traits()
+            for trait in self._stores.traits.traits()
             if trait.values <= VALUES_PER_TRAIT_MAX
-            for each in self._engine.criteria.trait_values(trait.trait, identity)
+            for each in criteria.trait_values(trait.trait, identity)
         }
