@@ -42,6 +42,7 @@ FIRST_SEGMENT: Final = 100_001
 LOOKALIKE: Final = "twins"
 LOOKALIKE_PERCENT: Final = 5.0
 SEED: Final = "champions_who_like_fresh_food"
+SEED_PEOPLE_MIN: Final = 100
 SUMMARY_FILE: Final = "demo-summary.json"
 
 
@@ -95,7 +96,7 @@ def _play_through(
     audiences = read_folder(Path(str(files("service") / "example_config" / "audiences")))
     previews = _apply_and_preview(api, audiences)
     _build(api, audiences)
-    lookalike = _save_lookalike(api, audiences)
+    lookalike = _save_lookalike(api, audiences, previews)
     keys = [*(file.key for file in audiences), LOOKALIKE]
     _activate(api, keys)
     with _stage("Export to the seats"):
@@ -180,8 +181,13 @@ def _build(api: ApiClient, audiences: list[AudienceFile]) -> None:
             advance(done)
 
 
-def _save_lookalike(api: ApiClient, audiences: list[AudienceFile]) -> dict[str, Any]:
-    seed = next((file.audience for file in audiences if file.key == SEED), audiences[0].audience)
+def _save_lookalike(
+    api: ApiClient, audiences: list[AudienceFile], previews: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    by_size = sorted(previews, key=lambda key: -int(previews[key]["size"]))
+    # Why not always the same: of few households too few are champions to have twins.
+    key = SEED if int(previews[SEED]["size"]) >= SEED_PEOPLE_MIN else by_size[0]
+    seed = next(file.audience for file in audiences if file.key == key)
     asked = {"seed": seed.key, "percent": LOOKALIKE_PERCENT}
     with _stage("Lookalike"):
         report: dict[str, Any] = api.post("/api/lookalikes/preview", asked)
