@@ -5,14 +5,17 @@ clock.
 """
 
 from datetime import date, datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-EPOCH = date(1970, 1, 1)
-DAY_MS = 86_400_000
+EPOCH: Final = date(1970, 1, 1)
+DAY_MS: Final = 86_400_000
+DAY_FIRST, DAY_LAST = -1, 65_536
+"""The days told apart, one more on each side than a Date column holds; all beyond are as these."""
 
 
 class CalendarDays:
@@ -28,14 +31,18 @@ class CalendarDays:
         return int(self.days(np.array([at_ms], dtype=np.int64))[0])
 
     def days(self, at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give the day of every moment."""
+        """Give the day of every moment; far moments count as the first or last day."""
         if at_ms.size == 0:
             return np.zeros(0, dtype=np.int64)
-        starts = self._cover(int(at_ms.min()) // DAY_MS - 2, int(at_ms.max()) // DAY_MS + 2)
-        return starts.first - 1 + np.searchsorted(starts.at_ms, at_ms, side="right")
+        # Why: one absurd moment must not make every day up to it be worked out.
+        near = np.clip(at_ms, (DAY_FIRST - 2) * DAY_MS, (DAY_LAST + 2) * DAY_MS)
+        starts = self._cover(int(near.min()) // DAY_MS - 2, int(near.max()) // DAY_MS + 2)
+        days = starts.first - 1 + np.searchsorted(starts.at_ms, near, side="right")
+        return np.clip(days, DAY_FIRST, DAY_LAST)
 
     def start_ms(self, day: int) -> int:
-        """Give the first moment of a day."""
+        """Give the first moment of a day; far days count as the first or last one."""
+        day = min(max(day, DAY_FIRST - 5), DAY_LAST + 5)
         midnight = datetime.combine(date_of(day), time(), self._zone_info)
         return int(midnight.timestamp() * 1000)
 

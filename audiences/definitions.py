@@ -6,7 +6,14 @@ In go definitions by key, out come an order or an error; nothing is stored or ev
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 
-from audiences.rule import Audience, referenced_audiences
+from audiences.rule import (
+    Audience,
+    HasTrait,
+    Identified,
+    InAudience,
+    criteria_of,
+    referenced_audiences,
+)
 
 
 class UnknownAudienceError(LookupError):
@@ -48,4 +55,19 @@ def used_by(key: str, audiences: Mapping[str, Audience]) -> list[str]:
     """Give the keys of the audiences that need this one."""
     return sorted(
         other for other, audience in audiences.items() if key in referenced_audiences(audience)
+    )
+
+
+def tells_of_customer(key: str, audiences: Mapping[str, Audience]) -> bool:
+    """Tell whether being in an audience of browsers depends on the customer behind the browser.
+
+    Traits and links are the customer's; twins are found by them. What is not defined tells all.
+    """
+    audience = audiences.get(key)
+    if audience is None or audience.rule is None:
+        return True
+    return any(
+        isinstance(each, HasTrait | Identified)
+        or (isinstance(each, InAudience) and tells_of_customer(each.audience, audiences))
+        for each in criteria_of(audience.rule)
     )

@@ -174,6 +174,14 @@ class EventStore:
         rows = self._client.query(sql("events_of_owners"), parameters=parameters).result_rows
         return [_event_row(row) for row in rows]
 
+    def newest(self, owner: int, event: str) -> int | None:
+        """Give the moment of an owner's newest event of this name; None when there is none."""
+        parameters = {"owner": owner, "event": event}
+        ((count, at_ms),) = self._client.query(
+            sql("newest_event_of_owner"), parameters=parameters
+        ).result_rows
+        return int(at_ms) if count else None
+
     def seen(self, visitors: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Give first and last moment of the visitors that did anything."""
         parameters = {"visitors": list(visitors)}

@@ -164,7 +164,8 @@ def _check_seed(request: LookalikeRequest, seed: BitMap, candidates: BitMap) -> 
         least = max(least, SEED_FOR_LOGISTIC)
     if len(seed) < least:
         raise SeedTooSmall(
-            f"Seed {request.seed} has {len(seed)} people, method {request.method} needs {least}: "
+            f"Seed {request.seed} has fewer people than the {least} that method "
+            f"{request.method} needs: "
             "choose a wider audience."
         )
 

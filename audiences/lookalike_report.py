@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audiences.lookalike_weights import LookalikeMethod, TraitCounts
+from audiences.rounding import HIDDEN_BELOW, Shown, shown
 
 TRAITS_SHOWN = 20
 SHOWN_IN_SEED = 10
@@ -51,6 +52,14 @@ class LookalikeWarning(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+UNCOUNTED = {
+    WarningCode.SMALL_SEED: f"The seed has fewer than {SEED_ADVISED} people; 1,000 to 5,000 "
+    "similar people give steadier results.",
+    WarningCode.FEWER_THAN_ASKED: "Fewer people are left to choose from than were asked for.",
+}
+"""Words of warnings for those who may not see how many people there are."""
+
+
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """A mean over the repeats and their standard deviation."""
 
@@ -87,7 +96,7 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where the threshold lies when the best `percent` of people are taken, and what it finds."""
 
     percent: int
-    people: int
+    people: Shown
     score: float
     recall: float
 
@@ -96,10 +105,10 @@ class LookalikeReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was done and how good it is; `hold_out` begins with the chosen method."""
 
     method: LookalikeMethod
-    seed: int
-    base: int
-    candidates: int
-    size: int
+    seed: Shown
+    base: Shown
+    candidates: Shown
+    size: Shown
     hold_out: tuple[HoldOut, ...]
     verdict: Verdict
     verdict_text: str
@@ -189,3 +198,37 @@ def warn(
         text = f"{asked} people were asked for, only {size} are left to choose from."
         warnings.append(LookalikeWarning(code=WarningCode.FEWER_THAN_ASKED, text=text))
     return tuple(warnings)
+
+
+def without_small_groups(report: LookalikeReport) -> LookalikeReport:
+    """Round every count of people and hide small ones, and what would count them by other means."""
+    seed, base = shown(report.seed or 0, exact=False), shown(report.base or 0, exact=False)
+    traits = [each for each in report.traits if each.in_seed >= HIDDEN_BELOW]
+    return msgspec.structs.replace(
+        report,
+        seed=seed,
+        base=base,
+        candidates=shown(report.candidates or 0, exact=False),
+        size=shown(report.size or 0, exact=False),
+        traits=tuple(_rounded_reason(each, seed, base) for each in traits) if seed and base else (),
+        curve=tuple(
+            msgspec.structs.replace(each, people=shown(each.people or 0, exact=False))
+            for each in report.curve
+        ),
+        warnings=tuple(
+            msgspec.structs.replace(each, text=UNCOUNTED.get(each.code, each.text))
+            for each in report.warnings
+        ),
+    )
+
+
+def _rounded_reason(reason: TraitReason, seed: int, base: int) -> TraitReason:
+    """Take the shares of rounded wholes: shares of exact ones would tell how many these are."""
+    in_seed, in_all = min(reason.in_seed / seed, 1.0), min(reason.in_all / base, 1.0)
+    return msgspec.structs.replace(
+        reason,
+        share_in_seed=round(in_seed, 2),
+        share_in_all=round(in_all, 2),
+        lift=round(in_seed / in_all, 1),
+        weight=round(reason.weight, 1),
+    )

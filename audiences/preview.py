@@ -143,7 +143,9 @@ def preview(
             trait: _breakdown(trait, members, criteria, identity, exact) for trait in breakdown
         },
         sample=_sample(rule, members, leaf) if exact else (),
-        warnings=warnings_of(rule, parts, sets, members, criteria=criteria, as_of_ms=as_of_ms),
+        warnings=warnings_of(
+            rule, parts, sets, members, criteria=criteria, as_of_ms=as_of_ms, exact=exact
+        ),
         as_of=as_of_ms,
         seconds=time.perf_counter() - started,
     )
@@ -209,9 +211,12 @@ def _overlaps(members: BitMap, others: Mapping[str, BitMap], exact: bool) -> tup
 def _breakdown(
     trait: str, members: BitMap, criteria: Criteria, identity: Identity, exact: bool
 ) -> tuple[ValueShare, ...]:
+    """Count the frequent values; one whose count is hidden could name a person and is left out."""
     base, rows = criteria.base(identity), []
     for each in criteria.trait_values(trait, identity)[:VALUES_SHOWN]:
         size = members.intersection_cardinality(each.holders)
+        if shown(size, exact) is None:
+            continue
         share = shown_share(size, len(members), exact)
         base_share = shown_share(len(each.holders), len(base), exact)
         rows.append(

@@ -9,6 +9,7 @@ from pyroaring import BitMap
 
 from audiences.behaviour import selection_of
 from audiences.criteria import Criteria
+from audiences.rounding import shown
 from audiences.rule import Did, DidInOrder, HasTrait, Rule, criteria_of
 from audiences.rule_words import words_of
 
@@ -42,20 +43,24 @@ def warnings_of(
     *,
     criteria: Criteria,
     as_of_ms: int,
+    exact: bool,
 ) -> tuple[PreviewWarning, ...]:
-    """Give all warnings of a rule; `parts` are its top criteria, `sets` their people."""
+    """Give all warnings of a rule; `parts` are its top criteria, `sets` their people.
+
+    Without `exact` no warning tells more of a count than a rounded one would.
+    """
     return (
-        *_sizes(members),
-        *_idle_parts(parts, sets),
+        *_sizes(len(members), exact),
+        *(_idle_parts(parts, sets) if exact else ()),
         *_unknown_names(rule, criteria),
-        *_currencies(rule, criteria, as_of_ms),
+        *_currencies(rule, criteria, as_of_ms, exact),
     )
 
 
-def _sizes(members: BitMap) -> list[PreviewWarning]:
-    if not members:
+def _sizes(persons: int, exact: bool) -> list[PreviewWarning]:
+    if not persons and exact:
         return [PreviewWarning(code=WarningCode.EMPTY, text="Nobody meets this rule")]
-    if len(members) < SMALL_PERSONS:
+    if (shown(persons, exact) or 0) < SMALL_PERSONS:
         text = f"Fewer than {SMALL_PERSONS} people meet this rule; most seats refuse so few"
         return [PreviewWarning(code=WarningCode.SMALL, text=text)]
     return []
@@ -96,7 +101,7 @@ def _unknown(
     return [PreviewWarning(code=code, text=text.format(kind, name)) for name in unknown]
 
 
-def _currencies(rule: Rule, criteria: Criteria, as_of_ms: int) -> list[PreviewWarning]:
+def _currencies(rule: Rule, criteria: Criteria, as_of_ms: int, exact: bool) -> list[PreviewWarning]:
     """Tell of sums that leave events out, or add different currencies up."""
     warnings, currencies = [], criteria.world.currencies
     several = len({each.upper() for each in currencies.values() if each}) > 1
@@ -106,7 +111,8 @@ def _currencies(rule: Rule, criteria: Criteria, as_of_ms: int) -> list[PreviewWa
         selection = selection_of(each, day=criteria.days.day(as_of_ms))
         count = criteria.events.left_out(selection, currencies)
         if count:
-            text = f"{count} events in another currency than their site's are not in the sum"
+            some = f"{count} events" if exact else "Events"
+            text = f"{some} in another currency than their site's are not in the sum"
             warnings.append(PreviewWarning(code=WarningCode.OTHER_CURRENCY, text=text))
         if several and each.site is None:
             text = f"Sites have different currencies; name a site in: {words_of(each)}"

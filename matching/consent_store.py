@@ -1,7 +1,8 @@
-"""Keeps what each visitor's consent signals said over time, and asks the newest about a use.
+"""Keeps what each visitor's consent signals said over time, and asks what stands about a use.
 
-Signals are stored as `encode_signals` text, never as decisions: every question decides again, once
-for all visitors who share signals and site. What a decision is stands in `consent/decide.py`.
+Signals are stored as `encode_signals` text, never folded and never as decisions: every question
+folds (`consent/fold.py`) and decides (`consent/decide.py`) again, once for all visitors who share
+what stands and the site. So a row that is taken away is as if it had never been.
 """
 
 from array import array
@@ -14,8 +15,9 @@ from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.consent.decide import Decision, PartnerConsent, Use
-from matching.consent.signals import Signals, SignalsError, decode_signals
+from matching.consent.decide import Decision, PartnerConsent, Reason, Use
+from matching.consent.fold import fold
+from matching.consent.signals import Signals, SignalsError, decode_signals, encode_signals
 from matching.sql import sql
 
 Decide = Callable[[Signals, Use, PartnerConsent | None, str], Decision]
@@ -45,11 +47,21 @@ class ConsentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConsentClass(msgspec.Struct, frozen=True, kw_only=True):
-    """All visitors whose newest signals and site are the same; `None` cannot be read."""
+    """All visitors of whom the same signals stand at the same site; `None` cannot be read."""
 
     signals: Signals | None
     site: str
     visitors: BitMap
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What one visitor's signals say together, and the site of the newest; `None` cannot be read.
+
+    A row that cannot be read denies, whatever else was said: nobody knows what it withdrew.
+    """
+
+    signals: Signals | None
+    site: str
 
 
 class ConsentStore:
@@ -98,24 +110,41 @@ class ConsentStore:
         )
 
     def denied_audiences(self, decide: Decide) -> BitMap:
-        """Find the visitors whose newest signals forbid recording them for audiences."""
+        """Find the visitors whose signals forbid recording them for audiences."""
         denied = BitMap()
         for each in self.classes():
             if not _allows(each, None, Use.AUDIENCES, decide):
                 denied |= each.visitors
         return denied
 
+    def opted_out(self) -> BitMap:
+        """Find the visitors who opted out, of whom nothing more is kept."""
+        found = self._client.query(sql("consent_opted_out"), query_formats={"String": "bytes"})
+        return _bitmap_of_state(found.result_rows[0][0])
+
     def classes(self) -> list[ConsentClass]:
-        """Read everybody's newest signals once, to decide for many partners and uses."""
+        """Read what stands for everybody once, to decide for many partners and uses."""
         found = self._client.query(sql("consent_classes"), query_formats={"String": "bytes"})
-        return [
-            ConsentClass(
-                signals=_signals_or_none(signals),
-                site=site.decode(),
-                visitors=_bitmap_of_state(state),
-            )
-            for signals, site, state in found.result_rows
-        ]
+        classes: dict[tuple[str | None, str], ConsentClass] = {}
+        for texts, site, state in found.result_rows:
+            signals, visitors = _folded(texts), _bitmap_of_state(state)
+            key = (None if signals is None else encode_signals(signals), site.decode())
+            if key in classes:
+                classes[key].visitors.update(visitors)
+            else:
+                classes[key] = ConsentClass(signals=signals, site=key[1], visitors=visitors)
+        return list(classes.values())
+
+    def standing(self, visitor: int) -> Standing | None:
+        """Give what stands for one visitor; None when it was never heard of."""
+        found = self._client.query(
+            sql("consent_standing"),
+            parameters={"visitor": visitor},
+            query_formats={"String": "bytes"},
+        )
+        for texts, site in found.result_rows:
+            return Standing(signals=_folded(texts), site=site.decode())
+        return None
 
     def history(self, visitor: int) -> list[ConsentRow]:
         """List a visitor's changes of consent, newest first."""
@@ -155,13 +184,27 @@ def allowed_visitors(
     return allowed & visitors
 
 
+def visitors_with_gpc(classes: Iterable[ConsentClass], decide: Decide) -> BitMap:
+    """Find the browsers that send Global Privacy Control, by header or inside a GPP string."""
+    found = BitMap()
+    for each in classes:
+        if each.signals is not None and has_gpc(each.signals, each.site, decide):
+            found |= each.visitors
+    return found
+
+
+def has_gpc(signals: Signals, site: str, decide: Decide) -> bool:
+    """Tell whether these signals hold Global Privacy Control, which speaks for the customer too."""
+    return signals.gpc or decide(signals, Use.EXPORT, None, site).reason is Reason.GPC
+
+
 def _allows(each: ConsentClass, partner: PartnerConsent | None, use: Use, decide: Decide) -> bool:
     return each.signals is not None and decide(each.signals, use, partner, each.site).allowed
 
 
-def _signals_or_none(text: bytes) -> Signals | None:
+def _folded(texts: Iterable[bytes]) -> Signals | None:
     try:
-        return decode_signals(text.decode())
+        return fold([decode_signals(text.decode()) for text in texts])
     except (SignalsError, UnicodeDecodeError):
         return None
 

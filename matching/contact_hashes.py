@@ -6,6 +6,7 @@ address or international number nor named as one is left alone.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
@@ -34,8 +35,17 @@ PHONE_NAMES: Final = frozenset(
 PHONE_ENDS: Final = ("phone", "phonenumber", "telephone", "mobile")
 HASH_TRACES: Final = ("mail", "phone", "mobile")
 
+GOODS_ENDS: Final = (
+    *("sku", "ean", "gtin", "upc", "isbn", "barcode", "reference", "productid", "variantid"),
+    *("orderid", "checkoutid", "cartid", "transactionid", "couponid", "messageid"),
+)
+"""Fields whose numbers may begin with 00 and are no phones; `id` alone is one as well."""
+
 # Without any of these a text holds neither address nor number nor parameter.
 _SIGNS: Final = ("@", "%", "+", "=")
+# The signs as full-width letters, which every browser takes for the plain ones.
+_WIDE_SIGNS: Final = ("\uff20", "\ufe6b", "\uff0b", "\ufe62")
+_WIDE_SIGNS_BYTES: Final = tuple(each.encode() for each in _WIDE_SIGNS)
 _SEPARATORS: Final = "_-. "
 
 _LOCAL = r"(?:[\w.+-]|(?<=\w)'(?=\w)|%(?:25)*(?:2B|27))"
@@ -51,6 +61,30 @@ _PHONE = re.compile(
     r"|%(?:25)*2B[1-9](?:(?:[ +.()-]|%20){0,2}\d){6,14})(?!\d)",
     re.IGNORECASE,
 )
+_QUOTE = r"(?:\"|%(?:25)*22)"
+_QUOTED_EMAIL = re.compile(
+    rf"(?P<kept>)(?P<found>{_QUOTE}(?:\\\"|(?!{_QUOTE})[^\r\n@]){{1,64}}{_QUOTE}{_AT}{_DOMAIN})",
+    re.IGNORECASE,
+)
+# Why ten digits at least: shorter ones are zero-padded numbers of goods and customers.
+_PHONE_OF_00 = re.compile(
+    rf"{_BEGIN}(?<!\d:)(?P<found>00 ?[1-9](?:(?:[ .()-]|%20){{0,2}}\d){{9,14}})(?!\d)",
+    re.IGNORECASE,
+)
+_MAY_HOLD_00 = re.compile(
+    rb"00(?:(?<![\w.+%-]00)|(?<=%[0-9A-Fa-f]{2}00)) ?[1-9](?:(?:[ .()-]|%20){0,2}[0-9]){9}"
+)
+# `@`, `+` and `.` as HTML writes them.
+_ENTITY = re.compile(
+    r"&(?:amp;){0,3}(?:#0{0,6}(?P<ten>64|43|46)(?:;|(?!\d))"
+    r"|#x0{0,6}(?P<sixteen>40|2b|2e)(?:;|(?![0-9a-f]))|(?P<name>commat|plus|period);)",
+    re.IGNORECASE,
+)
+_AN_ENTITY = re.compile(rb"&(?:amp;){0,3}(?:#|commat|plus|period)", re.IGNORECASE)
+_ENTITIES: Final = dict.fromkeys(("64", "40", "commat"), "@") | {
+    **dict.fromkeys(("43", "2b", "plus"), "+"),
+    **dict.fromkeys(("46", "2e", "period"), "."),
+}
 _NAMED_PARAMETER = re.compile(r"(?<![^?&;#\s])([A-Za-z][\w.\[\]-]{1,60})=([^&;#\s\"'<>]+)")
 _SEALED = re.compile(r"contact:[0-9a-f]{96}")
 _HASH = re.compile(r"[0-9A-Fa-f]{64}")
@@ -117,6 +151,12 @@ def may_hold_contact(raw: bytes) -> bool:
     """Tell quickly whether a JSON body is worth redacting; False means it holds no contact."""
     if b"@" in raw or b"+" in raw or b"\\u" in raw:
         return True
+    if not raw.isascii() and any(sign in raw for sign in _WIDE_SIGNS_BYTES):
+        return True
+    if b"&" in raw and _AN_ENTITY.search(raw):
+        return True
+    if b"00" in raw and _MAY_HOLD_00.search(raw):
+        return True
     bare = raw.lower().translate(None, _SEPARATORS.encode())
     # Why not a loop or an expression: at the door this is a third of their cost.
     return (
@@ -131,12 +171,16 @@ def may_hold_contact(raw: bytes) -> bool:
 
 
 def redact_text(text: str, seal: Seal) -> str:
-    """Replace addresses, international numbers and parameters named so, URL-encoded ones too."""
-    if not any(sign in text for sign in _SIGNS):
-        return text
-    for contact in (_EMAIL, _PHONE):
-        text = contact.sub(lambda found: _redact_found(found, seal), text)
-    return _NAMED_PARAMETER.sub(lambda found: _redact_parameter(found, seal), text)
+    """Replace addresses, international numbers and parameters named so.
+
+    They may be URL-encoded, or written as HTML entities or in full width.
+    """
+    return _redact_text(text, seal, of_goods=False)
+
+
+def crm_id_of(text: str, seal: Seal) -> str:
+    """Write a CRM id as it is stored, wherever it comes in: trimmed, contacts in it sealed."""
+    return redact_text(text.strip(), seal)
 
 
 def redact_json(value: Any, seal: Seal) -> Any:
@@ -158,10 +202,36 @@ def _redact(value: Any, seal: Seal, *, name: str, depth: int) -> Any:
     if isinstance(value, list):
         return [_redact(each, seal, name=name, depth=depth + 1) for each in value]
     if isinstance(value, str):
-        return _replaced(value, seal) if _is_named(name, value) else redact_text(value, seal)
+        if _is_named(name, value):
+            return _replaced(value, seal)
+        return _redact_text(value, seal, of_goods=name == "id" or name.endswith(GOODS_ENDS))
     if isinstance(value, int) and not isinstance(value, bool) and _is_named(name, str(value)):
         return _replaced(str(value), seal)
     return value
+
+
+def _redact_text(text: str, seal: Seal, *, of_goods: bool) -> str:
+    plain = _plain(text)
+    redacted = plain
+    if any(sign in plain for sign in _SIGNS):
+        for contact in (_QUOTED_EMAIL, _EMAIL, _PHONE):
+            redacted = contact.sub(lambda found: _redact_found(found, seal), redacted)
+        redacted = _NAMED_PARAMETER.sub(lambda found: _redact_parameter(found, seal), redacted)
+    if not of_goods and "00" in redacted:
+        redacted = _PHONE_OF_00.sub(lambda found: _redact_found(found, seal), redacted)
+    # Why not always the plain text: what holds no contact stands as it was written.
+    return text if redacted == plain else redacted
+
+
+def _plain(text: str) -> str:
+    """Write full-width signs and those of HTML as themselves."""
+    if not text.isascii() and any(sign in text for sign in _WIDE_SIGNS):
+        text = unicodedata.normalize("NFKC", text)
+    return _ENTITY.sub(_sign_of, text) if "&" in text else text
+
+
+def _sign_of(found: re.Match[str]) -> str:
+    return _ENTITIES[(found["ten"] or found["sixteen"] or found["name"]).lower()]
 
 
 def _redact_found(found: re.Match[str], seal: Seal) -> str:

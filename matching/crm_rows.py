@@ -71,7 +71,7 @@ def _ndjson_rows(data: bytes) -> Iterator[Row]:
             continue
         try:
             yield line, msgspec.json.decode(text, type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             yield line, {UNREADABLE: "not a JSON object"}
 
 

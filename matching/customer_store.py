@@ -27,7 +27,7 @@ from matching.sql import sql
 __all__ = ["BROWSER_SOURCE", "CustomerName", "CustomerStore", "CustomerTrait"]
 
 ROWS_PER_INSERT_MAX: Final = 500_000
-ORDINALS_PER_QUERY_MAX: Final = 50_000
+ORDINALS_PER_QUERY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
 
 VISITORS, CUSTOMERS = "visitors", "customers"
 COLUMNS: Final = {

@@ -72,6 +72,8 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
     claimed: NDArray[np.bool_]
     chunk: NDArray[np.uint64]
     row: NDArray[np.uint32]
+    proof: NDArray[np.uint64]
+    """Which link a click came by; 0 for all other methods."""
 
     def take(self, which: NDArray[Any]) -> "Observations":
         """Keep the observations at these indexes, or where the mask is true."""
@@ -90,6 +92,7 @@ class IdentificationColumns(msgspec.Struct, frozen=True, kw_only=True):
     method: Sequence[str]
     claimed: Sequence[bool] | NDArray[np.bool_]
     site: Sequence[str]
+    proof: Sequence[int] | NDArray[np.uint64]
 
 
 def is_blocked(crm_id: str) -> bool:

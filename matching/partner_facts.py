@@ -6,7 +6,7 @@ in `sync_url.py`; nothing here does I/O.
 
 import datetime as dt
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
@@ -18,6 +18,10 @@ Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Days = Annotated[int, Meta(ge=1, le=400)]
 EncodingDepth = Annotated[int, Meta(ge=0, le=2)]
+
+
+VISITORS_PER_ID_MAX: Final = 5
+"""An id that more visitors carry is nobody's: a partner's default, or one id handed to many."""
 
 
 class Direction(StrEnum):

@@ -1,13 +1,13 @@
 """The table of correspondence: which partner knows which visitor by which id.
 
-Rows of offers, stored, deleted and refused ids come in and are never changed; live ids, open offers
-and the health of each partner come out. Each (id space, id) has its own dense ordinal.
+Rows of offers, stored, deleted, refused and waiting ids come in and are never changed; live ids,
+open offers and the health of each partner come out. Each (id space, id) has its own dense ordinal.
 """
 
 import os
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -18,12 +18,14 @@ from pyroaring import BitMap
 from matching.bitmaps import bitmap_of
 from matching.ids import ORDINAL_LAST
 from matching.ordinals import Keys, Ordinals, keys_of_text
+from matching.partner_facts import VISITORS_PER_ID_MAX
 from matching.rows_store import all_numbers, ticks
 from matching.sql import sql
 
 DAY_MS: Final = 86_400_000
 ID_ORDINAL_FIRST: Final = 1
-ORDINALS_PER_QUERY_MAX: Final = 50_000
+NO_CHUNK: Final = (1 << 64) - 1
+ORDINALS_PER_QUERY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
 COLUMNS: Final = [
     "chunk",
     "row",
@@ -74,8 +76,17 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
+class WaitingId(msgspec.Struct, frozen=True, kw_only=True):
+    """An id that came before its offer; empty for a deletion."""
+
+    nonce: int
+    partner: str
+    id: str
+    at_ms: int
+
+
 class PartnerIdRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a visitor; `action` is offered, stored, deleted or refused."""
+    """One row of a visitor; `action` is offered, stored, deleted, refused or waiting."""
 
     visitor: int
     partner: str
@@ -90,12 +101,16 @@ class PartnerIdRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartnerHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How well a partner answers: `returned` counts offers answered with an id that was stored."""
+    """How well a partner answers: `returned` counts offers answered with an id that was stored.
+
+    `fan_out` counts the visitors whose id too many others carry too; `refused` holds them as well.
+    """
 
     partner: str
     offered: int
     returned: int
     refused: int
+    fan_out: int
     last_returned_ms: int
     match_rate: float
 
@@ -135,29 +150,58 @@ class PartnerIdsStore:
         return all_numbers(self._client, sql("partner_id_chunk_rows"), {"chunk": chunk})
 
     def live(self, id_space: str, *, as_of_ms: int, lives_days: int) -> LiveIds:
-        """Give each visitor's newest id that was neither deleted since nor is too old."""
+        """Give each visitor's newest id that was neither deleted since nor is too old.
+
+        An id that more than `VISITORS_PER_ID_MAX` of these visitors carry is left out.
+        """
         columns = self._client.query(
             sql("live_partner_ids"), parameters=_life(id_space, as_of_ms, lives_days)
         ).result_columns
         visitors, ordinals, ids = columns or ((), (), ())
-        return LiveIds(
+        found = LiveIds(
             visitors=np.array(visitors, dtype=np.uint32),
             id_ordinals=np.array(ordinals, dtype=np.uint32),
             ids=list(ids),
         )
+        return _without_fan_out(found)
 
     def visitors_with(self, id_space: str, *, as_of_ms: int, lives_days: int) -> BitMap:
         """Give the visitors of `live`."""
         parameters = _life(id_space, as_of_ms, lives_days)
         return bitmap_of(all_numbers(self._client, sql("visitors_with_partner_id"), parameters))
 
-    def open_offers(self, *, since_ms: int) -> dict[int, Offer]:
-        """Give the offers since then that no callback has answered, by nonce."""
-        rows = self._client.query(sql("open_offers"), parameters={"since_ms": since_ms}).result_rows
+    def fan_out(
+        self, id_ordinals: Sequence[int], *, as_of_ms: int, lives_days: int
+    ) -> frozenset[int]:
+        """Give those of these ids that too many visitors carry, so that `live` leaves them out."""
+        if not id_ordinals:
+            return frozenset()
+        parameters = {
+            "ordinals": [int(each) for each in id_ordinals],
+            "as_of_ms": as_of_ms,
+            "since_ms": as_of_ms - lives_days * DAY_MS,
+            "visitors_max": VISITORS_PER_ID_MAX,
+        }
+        return frozenset(all_numbers(self._client, sql("fan_out_ids"), parameters).tolist())
+
+    def open_offers(self, *, since_ms: int, before_chunk: int | None = None) -> dict[int, Offer]:
+        """Give the offers since then, in chunks before this one, that have no id yet, by nonce."""
+        rows = self._since("open_offers", since_ms, before_chunk)
         return {
             nonce: Offer(nonce=nonce, partner=partner, visitor=visitor, at_ms=at_ms)
             for nonce, partner, visitor, at_ms in rows
         }
+
+    def answered(self, *, since_ms: int, before_chunk: int | None = None) -> dict[int, int]:
+        """Give the nonces with an id stored since then, in chunks before this one, and when."""
+        return dict(self._since("answered_offers", since_ms, before_chunk))
+
+    def waiting(self, *, since_ms: int, before_chunk: int | None = None) -> list[WaitingId]:
+        """Give the ids since then, in chunks before this one, whose offer has not come yet."""
+        return [
+            WaitingId(nonce=nonce, partner=partner, id=id_, at_ms=at_ms)
+            for nonce, partner, id_, at_ms in self._since("waiting_ids", since_ms, before_chunk)
+        ]
 
     def of_visitors(self, visitors: Sequence[int]) -> list[PartnerIdRow]:
         """Give everything about these visitors, newest first."""
@@ -167,9 +211,9 @@ class PartnerIdsStore:
         names = PartnerIdRow.__struct_fields__
         return [PartnerIdRow(**dict(zip(names, row, strict=True))) for row in rows]
 
-    def visitor_of(self, partner_id: str) -> int | None:
-        """Give the visitor for whom this id was stored last, whoever the partner."""
-        parameters = {"id": partner_id}
+    def visitor_of(self, partner_id: str, *, id_space: str = "") -> int | None:
+        """Give the visitor for whom this id was stored last, in this id space or in any."""
+        parameters = {"id": partner_id, "id_space": id_space}
         rows = self._client.query(sql("visitor_of_partner_id"), parameters=parameters).result_rows
         return int(rows[0][0]) if rows else None
 
@@ -185,12 +229,16 @@ class PartnerIdsStore:
     def health(self, *, since_ms: int) -> list[PartnerHealth]:
         """Give each partner's offers, answers and refusals since then."""
         rows = self._client.query(sql("partner_health"), parameters={"since_ms": since_ms})
+        parameters = {"since_ms": since_ms, "visitors_max": VISITORS_PER_ID_MAX}
+        found = self._client.query(sql("fan_out_visitors"), parameters=parameters).result_rows
+        fan_out: dict[str, int] = {each[0]: each[1] for each in found}
         return [
             PartnerHealth(
                 partner=partner,
                 offered=offered,
                 returned=returned,
-                refused=refused,
+                refused=refused + fan_out.get(partner, 0),
+                fan_out=fan_out.get(partner, 0),
                 last_returned_ms=last_ms,
                 match_rate=min(returned / offered, 1.0) if offered else 0.0,
             )
@@ -211,6 +259,11 @@ class PartnerIdsStore:
             self._client.command(sql("erase_partner_ids"), parameters=parameters)
             still = self.ids_of(sorted(gone))
             self._cache.forget(sorted(gone - still.keys()))
+
+    def _since(self, query: str, since_ms: int, before_chunk: int | None) -> Sequence[Any]:
+        chunk = NO_CHUNK if before_chunk is None else before_chunk
+        parameters = {"since_ms": since_ms, "chunk": chunk}
+        return self._client.query(sql(query), parameters=parameters).result_rows
 
     def _keep_taken(self, id_ordinal: int, received_at_ms: int) -> None:
         """Store a row of nobody that holds the highest ordinal."""
@@ -241,4 +294,21 @@ def _keys(spaces: Sequence[str], ids: Sequence[str]) -> Keys:
 
 def _life(id_space: str, as_of_ms: int, lives_days: int) -> dict[str, object]:
     since_ms = as_of_ms - lives_days * DAY_MS
-    return {"id_space": id_space, "as_of_ms": as_of_ms, "since_ms": since_ms}
+    return {
+        "id_space": id_space,
+        "as_of_ms": as_of_ms,
+        "since_ms": since_ms,
+        "visitors_max": VISITORS_PER_ID_MAX,
+    }
+
+
+def _without_fan_out(live: LiveIds) -> LiveIds:
+    carried = np.bincount(live.id_ordinals)[live.id_ordinals] <= VISITORS_PER_ID_MAX
+    if carried.all():
+        return live
+    kept = np.flatnonzero(carried)
+    return LiveIds(
+        visitors=live.visitors[kept],
+        id_ordinals=live.id_ordinals[kept],
+        ids=[live.ids[row] for row in kept.tolist()],
+    )

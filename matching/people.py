@@ -24,6 +24,8 @@ from matching.identification import (
 from matching.ids import NOBODY, ORDINAL_LAST, VISITOR_FIRST
 
 CLICK_CONFIRMED_WITHIN_MS: Final = 30 * 60_000
+VISITORS_PER_CLICK_LINK: Final = 3
+"""A forwarded newsletter must not turn its readers into one person."""
 
 _CLICK, _PAGE = METHOD_CODES[Method.CLICK], METHOD_CODES[Method.PAGE]
 _STRENGTH_OF = np.zeros(UNKNOWN_METHOD + 1, dtype=np.int8)
@@ -47,6 +49,7 @@ class LinkStatus(StrEnum):
     CLAIMED_ONLY = "claimed_only"
     CLICK_UNCONFIRMED = "click_unconfirmed"
     SUPERSEDED = "superseded"
+    CLICK_OVER_LIMIT = "click_over_limit"
 
 
 STATUSES: Final = tuple(LinkStatus)
@@ -96,17 +99,32 @@ def link(observations: Observations, *, limits: Limits, visitors: int) -> Links:
 
 
 def counted(observations: Observations) -> NDArray[np.bool_]:
-    """Tell the observations that may link: proven, of a customer, and clicks only if confirmed."""
+    """Tell the observations that may link: proven and of a customer.
+
+    Clicks count only if confirmed, and of each link those of its first visitors only.
+    """
+    may, clicks, confirmed = _may_link(observations)
+    may[clicks[~confirmed]] = False
+    clicks = clicks[confirmed]
+    may[clicks] = _within_link_limit(observations.take(clicks))
+    return may
+
+
+def _may_link(
+    observations: Observations,
+) -> tuple[NDArray[np.bool_], NDArray[np.intp], NDArray[np.bool_]]:
+    """Tell the proven observations of customers; which are clicks, and which of these confirmed."""
     may: NDArray[np.bool_] = ~observations.claimed & (observations.customer != NOBODY)
     may &= _STRENGTH_OF[observations.method] > 0
     clicks = np.flatnonzero(may & (observations.method == _CLICK))
-    may[clicks] = _confirmed(observations, clicks)
-    return may
+    return may, clicks, _confirmed(observations, clicks)
 
 
 def status_of_each(observations: Observations, links: Links) -> list[LinkStatus]:
     """Explain every observation of a log that holds all observations of its visitors."""
     counts = counted(observations)
+    _, clicks, confirmed = _may_link(observations)
+    over_limit = set(clicks[confirmed & ~counts[clicks]].tolist())
     statuses = []
     for row, counting in enumerate(counts.tolist()):
         status = links.status_of(int(observations.visitor[row]))
@@ -116,6 +134,7 @@ def status_of_each(observations: Observations, links: Links) -> list[LinkStatus]
         elif not counting:
             click = observations.method[row] == _CLICK
             status = LinkStatus.CLICK_UNCONFIRMED if click else LinkStatus.NONE
+            status = LinkStatus.CLICK_OVER_LIMIT if row in over_limit else status
         elif status is LinkStatus.LINKED and links.customer_of[index] != observations.customer[row]:
             status = LinkStatus.SUPERSEDED
         statuses.append(status)
@@ -138,6 +157,27 @@ def _confirmed(observations: Observations, clicks: NDArray[np.intp]) -> NDArray[
     confirmed = np.zeros(both.size, dtype=np.bool_)
     confirmed[order] = good
     return confirmed[: clicks.size]
+
+
+def _within_link_limit(clicks: Observations) -> NDArray[np.bool_]:
+    """Tell which clicks are of the first visitors whom their link brought."""
+    size = clicks.visitor.size
+    rank = np.empty(size, dtype=np.int64)
+    rank[np.lexsort((clicks.row, clicks.chunk, clicks.at_ms))] = np.arange(size)
+    order = np.lexsort((rank, clicks.visitor, clicks.proof))
+    proof, visitor = clicks.proof[order], clicks.visitor[order]
+    begins = np.ones(size, dtype=np.bool_)
+    begins[1:] = (proof[1:] != proof[:-1]) | (visitor[1:] != visitor[:-1])
+    firsts = order[begins]  # each visitor's first click by each link
+    arrival = np.lexsort((rank[firsts], clicks.proof[firsts]))
+    links = clicks.proof[firsts][arrival]
+    place = np.arange(links.size) - np.searchsorted(links, links)
+    within = np.empty(links.size, dtype=np.bool_)
+    # Why 0: a click whose link is not known cannot be counted.
+    within[arrival] = (place < VISITORS_PER_CLICK_LINK) | (links == 0)
+    good = np.empty(size, dtype=np.bool_)
+    good[order] = within[np.cumsum(begins) - 1]
+    return good
 
 
 def _strongest(observed: Observations, index: NDArray[np.int64], size: int) -> Links:

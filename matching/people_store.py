@@ -33,7 +33,18 @@ from matching.sql import sql
 
 __all__ = ["IdentificationColumns", "Link", "PeopleStore"]
 
-COLUMNS = ["chunk", "row", "received_at", "at", "visitor", "customer", "method", "claimed", "site"]
+COLUMNS = [
+    "chunk",
+    "row",
+    "received_at",
+    "at",
+    "visitor",
+    "customer",
+    "method",
+    "claimed",
+    "site",
+    "proof",
+]
 LOG_ROW = np.dtype(
     [
         ("visitor", "<u4"),
@@ -43,6 +54,7 @@ LOG_ROW = np.dtype(
         ("claimed", "?"),
         ("chunk", "<u8"),
         ("row", "<u4"),
+        ("proof", "<u8"),
     ]
 )
 
@@ -122,7 +134,7 @@ class PeopleStore:
         }
         rows = self._client.query(sql("identifications_of"), parameters=parameters).result_rows
         packed = [
-            (each[0], each[1], each[2], METHOD_CODES.get(each[3], UNKNOWN_METHOD), *each[4:7])
+            (each[0], each[1], each[2], METHOD_CODES.get(each[3], UNKNOWN_METHOD), *each[4:8])
             for each in rows
         ]
         observations = _observations([np.array(packed, dtype=LOG_ROW)])
@@ -134,7 +146,7 @@ class PeopleStore:
                 at_ms=each[2],
                 method=each[3],
                 claimed=bool(each[4]),
-                site=each[7],
+                site=each[8],
                 status=status,
             )
             for each, status in zip(rows, statuses, strict=True)

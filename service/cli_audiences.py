@@ -152,7 +152,7 @@ def build(api: ApiClient, keys: tuple[str, ...]) -> list[dict[str, Any]]:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["ndjson", "arrow", "roaring"]),
+    type=click.Choice(["ndjson", "arrow"]),
     default="ndjson",
     show_default=True,
 )

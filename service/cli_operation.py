@@ -68,6 +68,20 @@ def bad_list(api: ApiClient, as_json: bool) -> None:
     print_table(rows, [(name, name) for name in (rows[0] if rows else {"reason": ""})])
 
 
+@bad.command("replay")
+@json_option
+@with_api
+def bad_replay(api: ApiClient, as_json: bool) -> None:
+    """Try them again; each is put back once, and what fails again is a new bad record."""
+    replayed = 0
+    while count := api.post("/api/bad/replay")["replayed"]:
+        replayed += count
+    if as_json:
+        print_json({"replayed": replayed})
+    else:
+        click.echo(f"{replayed} records are tried again")
+
+
 @click.group()
 def jobs() -> None:
     """Work that the service does by itself."""

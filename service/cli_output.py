@@ -105,9 +105,14 @@ def bar(share: float, width: int = BAR_WIDTH) -> str:
     return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width)
 
 
-def percent(part: float, whole: float) -> str:
-    """Write a share as per cent, a dash where there is no whole."""
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+def percent(part: float | None, whole: float | None) -> str:
+    """Write a share as per cent, a dash where there is no whole or one of both is hidden."""
+    return f"{100 * part / whole:.1f} %" if whole and part is not None else "-"
+
+
+def as_count(count: int | None) -> str:
+    """Write a count of people; the API hides small ones from keys that may not read people."""
+    return f"{count:,}" if count is not None else "<20"
 
 
 def print_preview(preview: Mapping[str, Any], name: str) -> None:
@@ -119,7 +124,9 @@ def preview_of(preview: Mapping[str, Any], name: str) -> Group:
     """Lay a preview out."""
     size, base = preview["size"], preview["base"]
     title = Text.assemble(
-        (name, "bold"), f"  {size:,} of {base:,} people ({percent(size, base)})", style=""
+        (name, "bold"),
+        f"  {as_count(size)} of {as_count(base)} people ({percent(size, base)})",
+        style="",
     )
     parts: list[RenderableType] = [title, waterfall_of(preview)]
     reach = preview.get("reach") or {}
@@ -150,16 +157,16 @@ def waterfall_of(preview: Mapping[str, Any]) -> Table:
     table.add_column("", no_wrap=True)
     for heading in ("kept", "lost", "alone", "without it"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_row("everyone", Text(bar(1.0), style="cyan"), f"{base:,}", "", "", "")
+    table.add_row("everyone", Text(bar(1.0), style="cyan"), as_count(base), "", "", "")
     for step in preview.get("waterfall") or []:
         label = _label(step)
         more = added.get(label)
         table.add_row(
             Text(label),
-            Text(bar(step["kept"] / base if base else 0.0), style="cyan"),
-            f"{step['kept']:,}",
-            f"-{step['lost']:,}",
-            f"{step['size']:,}",
+            Text(bar((step["kept"] or 0) / base if base else 0.0), style="cyan"),
+            as_count(step["kept"]),
+            f"-{as_count(step['lost'])}",
+            as_count(step["size"]),
             "" if more is None else f"+{more:,}",
         )
     return table
@@ -173,7 +180,8 @@ def print_lookalike(report: Mapping[str, Any], name: str) -> None:
 def lookalike_of(report: Mapping[str, Any], name: str, traits_max: int = 12) -> Group:
     """Lay a lookalike's report out."""
     head = (
-        f"  {report['size']:,} people like the {report['seed']:,} of the seed ({report['method']})"
+        f"  {as_count(report['size'])} people like the {as_count(report['seed'])} of the seed "
+        f"({report['method']})"
     )
     tried = [
         {
@@ -218,18 +226,18 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         shown.update(task, total=total or 1, completed=total or 1)
 
 
-def _shares(rows: Sequence[Mapping[str, Any]], heading: str, whole: int) -> Table:
+def _shares(rows: Sequence[Mapping[str, Any]], heading: str, whole: int | None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(heading)
     table.add_column("", no_wrap=True)
     table.add_column("people", justify="right")
     table.add_column("share", justify="right")
-    for row in sorted(rows, key=lambda row: -row["people"]):
-        share = row["people"] / whole if whole else 0.0
+    for row in sorted(rows, key=lambda row: -(row["people"] or 0)):
+        share = (row["people"] or 0) / whole if whole else 0.0
         table.add_row(
             row["key"],
             Text(bar(share), style="green"),
-            f"{row['people']:,}",
+            as_count(row["people"]),
             percent(row["people"], whole),
         )
     return table

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import as_file, files
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -42,10 +43,21 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """`config/service.toml`: limits of the service itself; every field has a default."""
 
     public_url: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     tick_seconds: float = 3.0
     clickhouse_threads: int = 2
     spool: SpoolSettings = SpoolSettings()
     people: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        """Refuse a proxy that is no network."""
+        for text in self.trusted_proxies:
+            try:
+                ip_network(text, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"trusted_proxies holds {text!r}; give networks such as 10.0.0.0/8"
+                ) from None
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +102,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def default_site(self) -> Site:
         """The site whose rules hold for visitors who were never heard of."""
         return self.sites[0]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Say what works on this machine alone."""
+        if self.service.public_url:
+            return []
+        why = (
+            "service.toml has no public_url: cookie sync is offered only where this service is "
+            "called by a host of the site's own pages, or on this machine; give the URL by which "
+            "browsers reach it, such as https://t.shop.example"
+        )
+        return [why]
 
     def site(self, key: str) -> Site | None:
         """Find a site by key."""

@@ -3,23 +3,21 @@
 Data goes to stdout, messages to stderr; what needs the running service is in `cli_api.py`.
 """
 
+import fcntl
 import json
+import logging
 import os
 import secrets
-import signal
-import socket
-import subprocess
-import sys
 import time
-from contextlib import suppress
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import httpx
-import uvicorn
 from litestar import Litestar
 
-from service.app import engine_app, tag_app
 from service.config import (
     Config,
     ConfigErrors,
@@ -28,26 +26,70 @@ from service.config import (
     prepare_config,
     read_environment,
 )
-from service.engine.clickhouse import ClickHouse, DataInUse, take_lock
-from service.engine.engine import Engine
-from service.metrics import Balance
+from service.logs import configure_logging, fields
+from service.metrics import Balance, BalanceOf
 from service.tag.process import TagProcess
-from service.tag.tokens import CLICK_LIVES_S_MAX, Click, Keys, make_click, make_identify
+from service.tag.spool import count_records
+from service.tag.tokens import (
+    CLICK_LIVES_S_MAX,
+    Click,
+    Keys,
+    TokenError,
+    make_click,
+    make_identify,
+)
+from service.tag_server import run_server, serve_tag
+
+if TYPE_CHECKING:
+    from service.engine.engine import Engine
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-KEEP_ALIVE_S: Final = 65
+
+log: Final = logging.getLogger("jumelle.serve")
 
 
 def settings() -> tuple[Environment, Config]:
     """Read environment and configuration; on any fault print all of them and exit 2."""
+    environment = read_environment_or_exit()
     try:
-        environment = read_environment()
-        environment.data.mkdir(parents=True, exist_ok=True)
-        return environment, load_config(prepare_config(environment.data))
+        environment.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _first_start(environment.data):
+            folder = prepare_config(environment.data)
+            Keys.load_or_create(environment.data / "keys.toml")
+        return environment, load_config(folder)
     except ConfigErrors as problem:
-        for line in problem.errors:
-            click.echo(line, err=True)
-        raise SystemExit(2) from None
+        raise _exit_with(problem) from None
+
+
+def read_environment_or_exit() -> Environment:
+    """Read the environment; on any fault print it and exit 2."""
+    try:
+        return read_environment()
+    except ConfigErrors as problem:
+        raise _exit_with(problem) from None
+
+
+def _exit_with(problem: ConfigErrors) -> SystemExit:
+    for line in problem.errors:
+        click.echo(line, err=True)
+    return SystemExit(2)
+
+
+def keep_private(data: Path) -> None:
+    """Let nobody but this user read what the service writes; called before anything is."""
+    os.umask(0o077)
+    data.mkdir(parents=True, exist_ok=True)
+    # Why suppressed: the folder may be a volume that another user mounted here.
+    with suppress(PermissionError):
+        data.chmod(0o700)
+
+
+@contextmanager
+def _first_start(data: Path) -> Iterator[None]:
+    """Let one process at a time make what the first start makes: tag and engine start together."""
+    with (data / "first-start.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def click_token(keys: Keys, *, site: str, crm_id: str, target: str, days: int = 30) -> str:
@@ -72,32 +114,49 @@ def click_token(keys: Keys, *, site: str, crm_id: str, target: str, days: int = 
 @click.option("--worker", default=0, hidden=True)
 def serve(role: str, host: str, port: int, tag_port: int, tag_workers: int, worker: int) -> None:
     """Serve tag, engine or both."""
+    keep_private(read_environment_or_exit().data)
     environment, config = settings()
     _refuse_example_key(host, config)
+    configure_logging()
+    if host not in LOOPBACK:
+        for warning in config.warnings:
+            log.warning(warning)
     if role == "tag":
-        _serve_tag(environment, config, host=host, port=tag_port, workers=tag_workers, own=worker)
+        spool = config.service.spool
+        serve_tag(
+            environment.data, spool, host=host, port=tag_port, workers=tag_workers, own=worker
+        )
         return
-    engine, part = open_engine(environment, config)
+    from service.app import engine_app  # noqa: PLC0415 - see open_engine
+
+    of = BalanceOf.ALL if role == "all" else BalanceOf.LOADS
+    engine, part = open_engine(environment, config, of=of)
     app = engine_app(engine, part, with_tag=role == "all", more=[])
     admit_admin(app, environment)
-    where = f"http://{host}:{port}"
-    click.echo(f"{role} at {where}, data in {environment.data}", err=True)
+    said = fields(role=role, url=f"http://{host}:{port}", data=str(environment.data))
+    log.info("serving", extra=said)
     run_server(app, host=host, port=port)
     engine.close()
 
 
-def open_engine(environment: Environment, config: Config) -> tuple[Engine, TagProcess]:
+def open_engine(
+    environment: Environment, config: Config, *, of: BalanceOf = BalanceOf.ALL
+) -> "tuple[Engine, TagProcess]":
     """Open the data directory for this process, or exit 1 saying who has it."""
+    # Why here: tag processes and tokens do without the database and all that works on it.
+    from service.engine.clickhouse import CannotOpen, ClickHouse  # noqa: PLC0415
+    from service.engine.engine import Engine  # noqa: PLC0415
+
     try:
         clickhouse = ClickHouse(
             environment.data,
             url=environment.clickhouse_url,
             threads=config.service.clickhouse_threads,
         )
-    except DataInUse as problem:
+    except CannotOpen as problem:
         click.echo(str(problem), err=True)
         raise SystemExit(1) from None
-    balance = Balance()
+    balance = Balance(of)
     keys = Keys.load_or_create(environment.data / "keys.toml")
     engine = Engine(
         environment=environment,
@@ -108,73 +167,20 @@ def open_engine(environment: Environment, config: Config) -> tuple[Engine, TagPr
     )
     engine.open()
     part = TagProcess(environment.data, worker=0, settings=config.service.spool, balance=balance)
+    engine.counts_at_door(part.spool)
     return engine, part
 
 
 def admit_admin(app: Litestar, environment: Environment) -> str:
-    """Make the admin key of a new installation and print it once; give the key's text."""
+    """Give the admin key's text: the environment's, or a new installation's, printed once."""
     ring = app.state.key_ring
     if environment.admin_key:
-        if ring.find(environment.admin_key) is None:
-            ring.admit(environment.admin_key, "JUMELLE_ADMIN_KEY", ("admin",))
         return environment.admin_key
     if ring.has_admin:
         return ""
     text: str = ring.create("first start", ("admin",))
     click.echo(f"admin key (shown once, keep it): {text}", err=True)
     return text
-
-
-def run_server(app: Litestar, *, host: str, port: int, share_port: bool = False) -> None:
-    """Serve until SIGTERM or Ctrl-C."""
-    settings_ = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        backlog=2048,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=10,
-    )
-    sockets = [_shared_socket(host, port)] if share_port else None
-    # Why: the server raises its signal again once it has answered everybody; by then there is only
-    # the database to close.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(settings_).run(sockets=sockets)
-
-
-def _shared_socket(host: str, port: int) -> socket.socket:
-    shared = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    shared.bind((host, port))
-    return shared
-
-
-def _serve_tag(
-    environment: Environment, config: Config, *, host: str, port: int, workers: int, own: int
-) -> None:
-    others = [_spawn_tag(host, port, number) for number in range(1, workers) if own == 0]
-    balance = Balance()
-    part = TagProcess(environment.data, worker=own, settings=config.service.spool, balance=balance)
-    click.echo(f"tag {own} at http://{host}:{port}", err=True)
-    try:
-        run_server(tag_app(part, balance), host=host, port=port, share_port=True)
-    finally:
-        for each in others:
-            each.terminate()
-        for each in others:
-            each.wait()
-
-
-def _spawn_tag(host: str, port: int, number: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "service.cli", "serve", "--role", "tag", "--host", host]
-    command += ["--tag-port", str(port), "--worker", str(number)]
-    return subprocess.Popen(command)  # noqa: S603 - our own program with our own arguments
 
 
 def _refuse_example_key(host: str, config: Config) -> None:
@@ -200,6 +206,7 @@ def check(*, as_json: bool) -> None:
         "sites": [each.key for each in config.sites],
         "partners": [each.key for each in config.partners],
         "seats": [each.key for each in config.seats],
+        "warnings": config.warnings,
     }
     if as_json:
         click.echo(json.dumps(found))
@@ -223,7 +230,11 @@ def token_click(site: str, crm_id: str, target: str, days: int) -> None:
     environment, config = settings()
     _known_site(config, site)
     keys = Keys.load_or_create(environment.data / "keys.toml")
-    click.echo(click_token(keys, site=site, crm_id=crm_id, target=target, days=days))
+    try:
+        click.echo(click_token(keys, site=site, crm_id=crm_id, target=target, days=days))
+    except TokenError as problem:
+        click.echo(str(problem), err=True)
+        raise SystemExit(2) from None
 
 
 @token.command("identify")
@@ -253,13 +264,14 @@ def _known_site(config: Config, key: str) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="Print one object.")
 def doctor(*, as_json: bool) -> None:
     """Say what is wrong with this installation; asks the service when it is running."""
+    from service.engine.clickhouse import DataInUse, take_lock  # noqa: PLC0415 - see open_engine
+
     environment, config = settings()
     found: dict[str, Any] = {"data": str(environment.data), "sites": len(config.sites)}
     try:
         take_lock(environment.data).close()
         found["running"] = False
-        waiting = environment.data / "spool"
-        found["chunks_waiting"] = len(list(waiting.glob("*/*.chunk"))) if waiting.exists() else 0
+        found |= _spool_at_rest(environment.data / "spool")
     except DataInUse:
         found["running"] = True
         url = os.environ.get("JUMELLE_URL", "http://127.0.0.1:8000")
@@ -268,5 +280,17 @@ def doctor(*, as_json: bool) -> None:
         except httpx.HTTPError as problem:
             click.echo(f"the data directory is in use, but {url} says: {problem}", err=True)
             raise SystemExit(1) from None
-    lines = json.dumps(found) if as_json else "\n".join(f"{k}: {v}" for k, v in found.items())
-    click.echo(lines)
+    said = json.dumps(found) if as_json else "\n".join(f"{k}: {v}" for k, v in found.items())
+    click.echo(said)
+
+
+def _spool_at_rest(folder: Path) -> dict[str, int]:
+    """Tell what waits while no engine runs."""
+    waiting = [path for path in folder.glob("*/*") if path.suffix in {".chunk", ".torn", ".open"}]
+    damaged = [path for path in waiting if path.parent.name == "quarantine"]
+    loadable = [path for path in waiting if path.parent.name != "quarantine"]
+    return {
+        "chunks_waiting": len(loadable),
+        "records_waiting": sum(map(count_records, loadable)),
+        "quarantined": len(damaged),
+    }

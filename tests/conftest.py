@@ -1,16 +1,22 @@
-"""Fixtures that every package's tests share: the embedded database, opened once per process."""
+"""Fixtures that every package's tests share: the database, embedded and as a server over HTTP."""
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
-from importlib.resources import files
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, settings
+
+from service.engine.clickhouse_http import open_http
+from service.engine.migrate import schema_files
+
+sys.path.insert(0, str(Path(__file__).parent))
+from clickhouse_stand_in import StandIn
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -21,42 +27,59 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
-PACKAGES = ("matching", "audiences", "service.engine")
+SYNCED = ("visitors", "customers", "chunks")
+SCHEMA = """
+select name, create_table_query, ifNull(total_rows, 1) > 0
+from system.tables where database = 'jumelle' order by name
+"""
 
 
 class Database:
-    """The embedded engine of this test process: one path, its own Atomic database."""
+    """A database of this test process: clients of it, and its tables."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        first = clickhouse_connect.get_client(interface="chdb", path=str(path))
+    def __init__(self, open_client: Callable[[str], Client]) -> None:
+        self._open_client = open_client
+        first = open_client("default")
         first.command("create database if not exists jumelle engine=Atomic")
         first.close()
-        self._clients: list[Client] = []
+        self._own = open_client("jumelle")
+        self._given: list[Client] = []
+        self._free: list[Client] = []
+        self._schema: list[tuple[str, str]] = []
 
     def client(self) -> Client:
-        """Open one more client on the database."""
-        client = clickhouse_connect.get_client(
-            interface="chdb", path=str(self.path), database="jumelle"
-        )
-        self._clients.append(client)
+        """Give one more client on the database; until the next test it is nobody else's."""
+        client = self._free.pop() if self._free else self._open_client("jumelle")
+        self._given.append(client)
         return client
 
     def make_tables(self) -> None:
-        """Drop every table and create all again from the packages' `tables/`."""
-        client = self.client()
-        rows = client.query("select name from system.tables where database = 'jumelle'").result_rows
-        for (name,) in rows:
-            client.command(f"drop table {name} sync")
-        for package in PACKAGES:
-            folder = files(package).joinpath("tables")
-            for file in sorted(folder.iterdir(), key=lambda each: each.name):
-                client.command(file.read_text(encoding="utf-8"))
+        """Empty every table, or make all of them when these are not the packages' own."""
+        self._free += self._given
+        self._given = []
+        rows = self._own.query(SCHEMA).result_rows
+        if not rows or [(name, made) for name, made, _ in rows] != self._schema:
+            self._make_anew([name for name, _, _ in rows])
+            return
+        for name, _, filled in rows:
+            if filled:
+                self._own.command(f"truncate table {name}")
 
     def close(self) -> None:
         """Close every client that was opened."""
-        for client in self._clients:
+        for client in [self._own, *self._given, *self._free]:
             client.close()
+
+    def _make_anew(self, there: list[str]) -> None:
+        for name in there:
+            self._own.command(f"drop table {name} sync")
+        for _, _, text in schema_files():
+            self._own.command(text)
+        for name in SYNCED:  # Why: no test cuts the power, and each waits for the disk
+            self._own.command(f"alter table {name} modify setting fsync_after_insert = 0")
+            self._own.command(f"alter table {name} modify setting fsync_part_directory = 0")
+        rows = self._own.query(SCHEMA).result_rows
+        self._schema = [(name, made) for name, made, _ in rows]
 
 
 @pytest.fixture(scope="session")
@@ -68,15 +91,32 @@ def engine_path() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shared_database(engine_path: Path) -> Iterator[Database]:
-    """Open the embedded engine once for all tests of this process."""
-    database = Database(engine_path / "clickhouse")
+def clickhouse_server() -> Iterator[StandIn]:
+    """Start the process that stands in for a ClickHouse server."""
+    path = Path(tempfile.mkdtemp(prefix="jumelle-server-"))
+    started = StandIn(path)
+    yield started
+    started.stop()
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=["embedded", "http"])
+def shared_database(request: pytest.FixtureRequest, engine_path: Path) -> Iterator[Database]:
+    """Open the database once for all tests of this process: embedded, then over HTTP."""
+    if request.param == "embedded":
+        path = str(engine_path / "clickhouse")
+        database = Database(
+            lambda name: clickhouse_connect.get_client(interface="chdb", path=path, database=name)
+        )
+    else:
+        url = request.getfixturevalue("clickhouse_server").url
+        database = Database(lambda name: open_http(url, database=name, settings={}))
     yield database
     database.close()
 
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """Give the embedded database with all tables, empty."""
+    """Give the database with all tables, empty."""
     shared_database.make_tables()
     return shared_database

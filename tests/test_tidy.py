@@ -27,6 +27,7 @@ BANNED_NAMES = {
 ALLOWED_NAMES = {
     # Segment's own field, read from the wire under its own name.
     ("service/tag/messages.py", "user_id"),
+    ("service/engine/chunk_rows.py", "user_id"),
 }
 UNBOUNDED_EVENT_QUERIES = {
     # Point reads by owner or chunk, erasure, and catalogues: small by key, not by time.

@@ -1,5 +1,6 @@
 -- The same messages once more for point reads (card, access, erasure): one row per event and owner, where an owner is
 -- the event's visitor, its customer, or both (then two rows).
+-- Why fsync: a chunk leaves the spool once its rows are acknowledged, so they must be on disk by then.
 create table events_by_visitor (
   chunk UInt64,
   row UInt32,
@@ -15,4 +16,5 @@ create table events_by_visitor (
   index chunk_range chunk type minmax granularity 1
 ) engine = MergeTree partition by toYYYYMM(received_at)
 order by (owner, at)
-settings index_granularity = 256, min_compress_block_size = 2048, max_compress_block_size = 8192
+settings fsync_after_insert = 1, fsync_part_directory = 1,
+  index_granularity = 256, min_compress_block_size = 2048, max_compress_block_size = 8192

@@ -273,7 +273,8 @@ def _judge_vendor(tc: TcString, partner: PartnerConsent, asked: _Asked) -> Reaso
 def _judge_explicit(asked: _Asked) -> Reason | None:
     explicit = asked.signals.explicit or {}
     answers = [explicit.get(key) for key in _EXPLICIT_KEYS[asked.use]]
-    if False in answers:
+    # Why `store` too: nothing can be done with what may not be kept.
+    if False in answers or explicit.get("store") is False:
         return Reason.EXPLICIT_DENIAL
     return Reason.ALLOWED if all(answers) else None
 

@@ -32,6 +32,8 @@ class Signals(
     gpc: bool = False
     explicit: dict[str, bool] | None = None
     opted_out: bool = False
+    by_server: bool = False
+    """Sent by a server, which cannot see the browser's GPC header."""
 
 
 class SignalsError(ValueError):

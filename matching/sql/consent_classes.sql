@@ -1,14 +1,15 @@
--- One row is one distinct pair of signals and site among visitors' newest consents, with those visitors as a bitmap.
--- Asked by ConsentStore for every bitmap of allowed visitors; rows are classes of consent (thousands), not visitors.
-select signals, site, cast(groupBitmapState(visitor) as String) as visitors
+-- One row is one distinct history of signals with its newest site, and the visitors who have it as a bitmap.
+-- Asked by ConsentStore for every bitmap of allowed visitors; rows are histories (thousands), not visitors. A history
+-- holds each text once, where it was said last, newest first: what it says together is folded outside.
+select history, site, cast(groupBitmapState(visitor) as String) as visitors
 from (
-  select visitor, tupleElement(newest, 1) as signals, tupleElement(newest, 2) as site
+  select visitor, arrayDistinct(tupleElement(told, 4)) as history, tupleElement(told[1], 5) as site
   from (
-    select visitor, argMax((signals, site), (received_at, chunk, row)) as newest
+    select visitor, arrayReverseSort(groupArray((received_at, chunk, row, signals, site))) as told
     from consents
     where visitor != 0
     group by visitor
   )
 )
-group by signals, site
-order by signals, site
+group by history, site
+order by history, site

@@ -1,11 +1,13 @@
--- The table of correspondence, append-only: one row per offer of a sync, id stored, id deleted or id refused.
+-- The table of correspondence, append-only: one row per offer of a sync, id stored, id deleted or id refused, and per
+-- id that came before its offer: it waits, and is gone after 8 days; its answer is a row of the offer's chunk.
+-- Why fsync: a chunk leaves the spool once its rows are acknowledged, so they must be on disk by then.
 create table partner_ids (
   chunk UInt64,
   row UInt32,
   received_at DateTime64(3, 'UTC'),
   partner LowCardinality(String),
   id_space LowCardinality(String),
-  action Enum8('offered' = 1, 'stored' = 2, 'deleted' = 3, 'refused' = 4),
+  action Enum8('offered' = 1, 'stored' = 2, 'deleted' = 3, 'refused' = 4, 'waiting' = 5),
   reason LowCardinality(String),
   nonce UInt64,
   visitor UInt32,
@@ -15,4 +17,6 @@ create table partner_ids (
   index chunk_range chunk type minmax granularity 1
 ) engine = MergeTree partition by toYYYYMM(received_at)
 order by (id_space, visitor, received_at)
-settings index_granularity = 1024
+ttl toDateTime(received_at) + interval 8 day delete where action = 'waiting'
+settings fsync_after_insert = 1, fsync_part_directory = 1,
+  index_granularity = 1024

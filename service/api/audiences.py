@@ -1,13 +1,13 @@
 """Audiences: definitions, previews, builds, members, why a person is in one, and activations."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
+from pyroaring import BitMap
 
 from audiences.audience_store import SavedAudience
 from audiences.build import BuildReport
@@ -15,17 +15,19 @@ from audiences.explain import explain
 from audiences.exports.export_store import Activation
 from audiences.exports.formats.choose import writer_of
 from audiences.preview import Preview, preview
+from audiences.rounding import shown
 from audiences.rule import decode_audience, decode_rule
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
-from service.api.auth import Scope, has_scope, key_of, needs
-from service.api.errors import Conflict, Invalid, NotFound
+from service.api.auth import Scope, needs, sees_people
+from service.api.errors import Conflict, Invalid, NotAcceptable, NotFound
 from service.api.exports import find_seat
+from service.api.member_formats import arrow_of, lines_of
 from service.engine.engine import Engine
 
 READ: Final = needs(Scope.AUDIENCES_READ, Scope.AUDIENCES_WRITE)
 WRITE: Final = needs(Scope.AUDIENCES_WRITE)
-MEMBERS_A_PIECE: Final = 10_000
+NO_DETAIL: Final = "keys with people:read see why"
 
 
 class Activate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,9 +46,9 @@ class Overlap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 @get("/api/audiences", guards=[READ], sync_to_thread=True)
 def list_audiences(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """List all audiences with the size and state of their last build."""
-    engine = request.app.state.engine
+    engine, exact = request.app.state.engine, sees_people(request)
     saved = engine.stores.audiences.audiences()
-    return {"audiences": [_shown(engine, each) for _, each in sorted(saved.items())]}
+    return {"audiences": [_shown(engine, each, exact) for _, each in sorted(saved.items())]}
 
 
 # Why these three are async: with three sync handlers on one path the router of Litestar 2.25 wraps
@@ -54,22 +56,23 @@ def list_audiences(request: Request[Any, Any, Any]) -> dict[str, Any]:
 @get("/api/audiences/{key:str}", guards=[READ])
 async def show_audience(request: Request[Any, Any, Any], key: str) -> dict[str, Any]:
     """Show one audience as it is defined and built."""
-    engine = request.app.state.engine
-    return await asyncio.to_thread(lambda: _shown(engine, _saved(engine, key)))
+    engine, exact = request.app.state.engine, sees_people(request)
+    return await asyncio.to_thread(lambda: _shown(engine, _saved(engine, key), exact))
 
 
 @put("/api/audiences/{key:str}", guards=[WRITE])
 async def put_audience(request: Request[Any, Any, Any], key: str, body: bytes) -> dict[str, Any]:
     """Save a definition; an unchanged one keeps its version."""
-    return await asyncio.to_thread(_save, request.app.state.engine, key, body)
+    exact = sees_people(request)
+    return await asyncio.to_thread(_save, request.app.state.engine, key, body, exact=exact)
 
 
-def _save(engine: Engine, key: str, body: bytes) -> dict[str, Any]:
+def _save(engine: Engine, key: str, body: bytes, *, exact: bool) -> dict[str, Any]:
     audience = decode_audience(body, key=key)
     with engine.changing:
         saved = engine.stores.audiences.save(audience, engine.now_ms())
         engine.define()
-    return _shown(engine, saved)
+    return _shown(engine, saved, exact)
 
 
 @delete("/api/audiences/{key:str}", guards=[WRITE])
@@ -108,8 +111,7 @@ def preview_rule(request: Request[Any, Any, Any], body: bytes) -> Response[bytes
     """Answer exactly how many a rule holds for, what each criterion costs and who is reachable."""
     engine = request.app.state.engine
     asked = msgspec.json.decode(body, type=dict[str, Any])
-    exact = has_scope(key_of(request), Scope.PEOPLE_READ)
-    found = _preview(engine, asked, exact=exact)
+    found = _preview(engine, asked, exact=sees_people(request))
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 
@@ -125,7 +127,7 @@ def _preview(engine: Engine, asked: dict[str, Any], *, exact: bool) -> dict[str,
         as_of_ms=engine.now_ms(),
         reach=engine.reaches.reach,
         other_audiences=engine.builder.members_by_key(identity),
-        breakdown=tuple(asked.get("breakdown", ())),
+        breakdown=msgspec.convert(asked.get("breakdown") or (), tuple[str, ...]),
         exact=exact,
     )
     return _preview_shown(engine, found)
@@ -133,19 +135,19 @@ def _preview(engine: Engine, asked: dict[str, Any], *, exact: bool) -> dict[str,
 
 def _preview_shown(engine: Engine, found: Preview) -> dict[str, Any]:
     """Name the sample by CRM id and visitor: ordinals never leave the engine."""
-    shown: dict[str, Any] = msgspec.to_builtins(found)
+    plain: dict[str, Any] = msgspec.to_builtins(found)
     persons = [each.person for each in found.sample]
     crm_ids = engine.stores.customers.crm_ids([each for each in persons if each < VISITOR_FIRST])
     visitors = engine.stores.customers.visitor_ids(
         [each for each in persons if each >= VISITOR_FIRST]
     )
-    for row in shown["sample"]:
+    for row in plain["sample"]:
         person = row.pop("person")
         if person in crm_ids:
             row["crm_id"] = crm_ids[person]
         elif person in visitors:
             row["visitor"] = visitors[person].hex()
-    return shown
+    return plain
 
 
 @get("/api/audiences/{key:str}/members", guards=[needs(Scope.PEOPLE_READ)], sync_to_thread=True)
@@ -153,29 +155,21 @@ def members(
     request: Request[Any, Any, Any],
     key: str,
     format: str = "ndjson",  # noqa: A002 - the parameter's name in the API
-) -> Stream | Response[bytes]:
-    """Give the members: `ndjson` with CRM ids and visitors, or `roaring` with ordinals."""
+) -> Stream:
+    """Give the members with CRM ids and visitors: JSON lines (`ndjson`) or an `arrow` stream.
+
+    There is no `roaring`: a bitmap holds ordinals, and these never leave the engine.
+    """
     engine = request.app.state.engine
     _saved(engine, key)
     found = engine.builder.members(key)
-    if format == "roaring":
-        return Response(found.serialize(), media_type="application/vnd.roaring")
-    if format != "ndjson":
-        raise Invalid(f"members come as ndjson or roaring, not {format!r}")
-    return Stream(_member_lines(engine, list(found)), media_type="application/x-ndjson")
-
-
-def _member_lines(engine: Engine, persons: list[int]) -> Iterator[bytes]:
-    customers = engine.stores.customers
-    for begin in range(0, len(persons), MEMBERS_A_PIECE):
-        piece = persons[begin : begin + MEMBERS_A_PIECE]
-        crm_ids = customers.crm_ids([each for each in piece if each < VISITOR_FIRST])
-        visitors = customers.visitor_ids([each for each in piece if each >= VISITOR_FIRST])
-        lines: list[dict[str, str]] = [
-            {"person": "customer", "crm_id": crm_id} for crm_id in crm_ids.values()
-        ]
-        lines += [{"person": "visitor", "visitor": each.hex()} for each in visitors.values()]
-        yield b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+    if format == "ndjson":
+        lines = lines_of(engine.stores.customers, list(found))
+        return Stream(lines, media_type="application/x-ndjson")
+    if format == "arrow":
+        batches = arrow_of(engine.stores.customers, list(found))
+        return Stream(batches, media_type="application/vnd.apache.arrow.stream")
+    raise NotAcceptable(f"members come by name, as ndjson or arrow, not as {format!r}")
 
 
 @get(
@@ -206,18 +200,21 @@ def overlap(request: Request[Any, Any, Any], data: Overlap) -> dict[str, Any]:
     found = {
         key: engine.builder.members(_saved(engine, key).audience.key) for key in data.audiences
     }
-    keys = list(found)
+    keys, exact = list(found), sees_people(request)
     pairs = [
-        {
-            "a": a,
-            "b": b,
-            "size": found[a].intersection_cardinality(found[b]),
-            "jaccard": round(found[a].jaccard_index(found[b]), 4) if found[a] or found[b] else 0.0,
-        }
+        {"a": a, "b": b, **_shared(found[a], found[b], exact)}
         for index, a in enumerate(keys)
         for b in keys[index + 1 :]
     ]
     return {"pairs": pairs}
+
+
+def _shared(one: BitMap, other: BitMap, exact: bool) -> dict[str, Any]:
+    size = shown(one.intersection_cardinality(other), exact)
+    if size is None:
+        return {"size": None, "jaccard": None}
+    jaccard = one.jaccard_index(other) if one or other else 0.0
+    return {"size": size, "jaccard": round(jaccard, 4 if exact else 2)}
 
 
 @put("/api/audiences/{key:str}/seats/{seat:str}", guards=[WRITE], sync_to_thread=True)
@@ -235,8 +232,8 @@ def activate(
         seat=seat, audience=key, segment=data.segment, expires_days=data.expires_days
     )
     engine.stores.exports.put_activation(activation)
-    shown: dict[str, Any] = msgspec.to_builtins(activation)
-    return shown
+    plain: dict[str, Any] = msgspec.to_builtins(activation)
+    return plain
 
 
 @delete("/api/audiences/{key:str}/seats/{seat:str}", guards=[WRITE], sync_to_thread=True)
@@ -252,16 +249,17 @@ def _saved(engine: Engine, key: str) -> SavedAudience:
     return saved
 
 
-def _shown(engine: Engine, saved: SavedAudience) -> dict[str, Any]:
+def _shown(engine: Engine, saved: SavedAudience, exact: bool) -> dict[str, Any]:
     report: BuildReport | None = engine.builder.report(saved.audience.key)
-    shown: dict[str, Any] = msgspec.to_builtins(saved.audience)
+    plain: dict[str, Any] = msgspec.to_builtins(saved.audience)
+    detail = report.detail if report else ""
     return {
-        **shown,
+        **plain,
         "version": saved.version,
-        "size": report.size if report else None,
+        "size": shown(report.size, exact) if report else None,
         "built_at": report.at_ms if report else None,
         "status": report.status if report else "never built",
-        "detail": report.detail if report else "",
+        "detail": NO_DETAIL if detail and not exact else detail,
     }
 
 

@@ -1,6 +1,7 @@
 """Who may call the API: Bearer keys with scopes, optionally for named sites.
 
-Keys are 32 random bytes shown once; only their SHA-256 is kept. `admin` may do everything.
+Keys are 32 random bytes shown once; only their SHA-256 is kept. `admin` may do everything. The
+environment's key is held in memory alone. A key for named sites opens only routes that name one.
 """
 
 import secrets
@@ -17,6 +18,8 @@ from litestar.handlers import BaseRouteHandler
 from service.engine.operation_store import ApiKey, OperationStore
 
 PREFIX: Final = "jk_"
+ENVIRONMENT_KEY: Final = "JUMELLE_ADMIN_KEY"
+"""Name of the key that the environment gives; a stored key of this name is not in force."""
 
 
 class Scope(StrEnum):
@@ -33,16 +36,22 @@ class Scope(StrEnum):
 
 
 class KeyRing:
-    """The API keys in force; the table is the authority."""
+    """The API keys in force: those of the table, and the environment's admin key."""
 
-    def __init__(self, store: OperationStore) -> None:
+    def __init__(self, store: OperationStore, *, admin_key: str = "") -> None:
         self._store = store
+        self._own = _environment_keys(admin_key)
         self._by_hash: dict[str, ApiKey] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Read the table again."""
-        self._by_hash = {each.hash: each for each in self._store.api_keys() if not each.revoked}
+        stored = {
+            each.hash: each
+            for each in self._store.api_keys()
+            if not each.revoked and each.name != ENVIRONMENT_KEY
+        }
+        self._by_hash = stored | self._own
 
     def find(self, text: str) -> ApiKey | None:
         """Give the key that this text is, or None."""
@@ -65,9 +74,9 @@ class KeyRing:
         self.refresh()
 
     def revoke(self, key_id: str) -> bool:
-        """End a key; tell whether there was one."""
+        """End a stored key; tell whether there was one."""
         for key in list(self._by_hash.values()):
-            if key.id == key_id:
+            if key.id == key_id and key.hash not in self._own:
                 self._store.put_key(msgspec.structs.replace(key, revoked=True))
                 self.refresh()
                 return True
@@ -86,14 +95,21 @@ class KeyRing:
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 
 
-def needs(*scopes: Scope) -> Guard:
-    """Make a guard that asks for one of these scopes."""
+def needs(*scopes: Scope, per_site: bool = False) -> Guard:
+    """Make a guard that asks for one of these scopes.
+
+    Only routes that name a site (`per_site`) open to a key for some sites; the handler asks which.
+    """
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         key = key_of(connection)
         if not has_scope(key, *scopes):
             wanted = " or ".join(scopes)
             raise PermissionDeniedException(f"this key lacks the scope {wanted}")
+        if key.sites and not per_site:
+            raise PermissionDeniedException(
+                f"this key is for the sites {', '.join(key.sites)} alone, and this route is for all"
+            )
 
     return guard
 
@@ -110,9 +126,21 @@ def key_of(connection: ASGIConnection[Any, Any, Any, Any]) -> ApiKey:
     return found
 
 
+def sees_people(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Tell whether the caller may see exact counts of people; others see `rounding.shown`."""
+    return has_scope(key_of(connection), Scope.PEOPLE_READ)
+
+
 def has_scope(key: ApiKey, *scopes: Scope) -> bool:
     """Tell whether a key may do one of these."""
     return Scope.ADMIN in key.scopes or any(scope in key.scopes for scope in scopes)
+
+
+def _environment_keys(text: str) -> dict[str, ApiKey]:
+    if not text:
+        return {}
+    key = ApiKey(id="environment", hash=_hash(text), name=ENVIRONMENT_KEY, scopes=(Scope.ADMIN,))
+    return {key.hash: key}
 
 
 def _hash(text: str) -> str:

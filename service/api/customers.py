@@ -12,20 +12,24 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, get, post
+from litestar.exceptions import PermissionDeniedException
 from litestar.types import ControllerRouterHandler
 
 from audiences.rfm import RFM_TRAITS
-from matching.contact_hashes import seal
+from matching.contact_hashes import crm_id_of, seal
 from matching.crm_import import CrmColumns, CrmFileError, ImportReport, import_customers, read_rows
-from service.api.auth import Scope, needs
+from service.api.auth import Scope, key_of, needs
 from service.api.errors import Invalid, NotFound
+from service.config import Config
 from service.engine.engine import Engine
 from service.tag.collect import Imported
 from service.tag.process import TagProcess
 from service.tag.tag_state import Site
 
 
-@post("/api/customers/import", guards=[needs(Scope.CUSTOMERS_WRITE)], status_code=200)
+@post(
+    "/api/customers/import", guards=[needs(Scope.CUSTOMERS_WRITE, per_site=True)], status_code=200
+)
 async def import_customer_file(
     request: Request[Any, Any, Any],
     format: str = "csv",  # noqa: A002 - the parameter's name in the API
@@ -33,12 +37,12 @@ async def import_customer_file(
 ) -> dict[str, Any]:
     """Import customers with aliases, contacts and traits by `config/customers.toml`."""
     engine = request.app.state.engine
-    find_site(engine, site)
+    find_site(request, site)
     body = await request.body()
     return await asyncio.to_thread(_import, engine, body, format, must_exist=False)
 
 
-@post("/api/traits/import", guards=[needs(Scope.CUSTOMERS_WRITE)], status_code=200)
+@post("/api/traits/import", guards=[needs(Scope.CUSTOMERS_WRITE, per_site=True)], status_code=200)
 async def import_trait_file(
     request: Request[Any, Any, Any],
     format: str = "csv",  # noqa: A002 - the parameter's name in the API
@@ -46,12 +50,12 @@ async def import_trait_file(
 ) -> dict[str, Any]:
     """Import traits of customers who exist already; unknown ones are refused."""
     engine = request.app.state.engine
-    find_site(engine, site)
+    find_site(request, site)
     body = await request.body()
     return await asyncio.to_thread(_import, engine, body, format, must_exist=True)
 
 
-@post("/api/events/import", guards=[needs(Scope.CUSTOMERS_WRITE)], status_code=200)
+@post("/api/events/import", guards=[needs(Scope.CUSTOMERS_WRITE, per_site=True)], status_code=200)
 async def import_event_file(
     request: Request[Any, Any, Any],
     format: str = "ndjson",  # noqa: A002 - the parameter's name in the API
@@ -61,7 +65,7 @@ async def import_event_file(
     engine, part = request.app.state.engine, request.app.state.tag
     if format != "ndjson":
         raise Invalid(f"events are imported as ndjson, one Segment message a line, not {format!r}")
-    known = find_site(engine, site)
+    known = find_site(request, site)
     imported = _refuse_erased(engine, part, known, (await request.body()).splitlines())
     # Why on the event loop: the spool belongs to its thread.
     if imported.records:
@@ -76,8 +80,10 @@ async def import_event_file(
 @get("/api/customers/{crm_id:str}", guards=[needs(Scope.PEOPLE_READ)], sync_to_thread=True)
 def show_customer(request: Request[Any, Any, Any], crm_id: str) -> dict[str, Any]:
     """Show a customer's traits and which kinds of names are known; contact hashes never leave."""
-    stores = request.app.state.engine.stores
-    customer = int(stores.customers.find_customers([crm_id])[0])
+    engine = request.app.state.engine
+    stores, contact_key = engine.stores, engine.keys.contact_key
+    stored = crm_id_of(crm_id, lambda hash_hex: seal(hash_hex, contact_key))
+    customer = int(stores.customers.find_customers([stored])[0])
     if not customer:
         raise NotFound(f"there is no customer {crm_id!r}")
     names = stores.customers.names(customer)
@@ -96,12 +102,22 @@ def show_customer(request: Request[Any, Any, Any], crm_id: str) -> dict[str, Any
     }
 
 
-def find_site(engine: Engine, key: str) -> Site:
-    """Give a configured site or say which there are; an installation's only site needs no name."""
-    site = engine.config.site(key) if key else engine.config.default_site
+def find_site(request: Request[Any, Any, Any], name: str) -> Site:
+    """Give the configured site that is named, if the caller's key is for it.
+
+    An installation's only site needs no name.
+    """
+    config: Config = request.app.state.engine.config
+    site = config.site(name) if name else config.default_site
     if site is None:
-        known = ", ".join(each.key for each in engine.config.sites)
-        raise NotFound(f"there is no site {key!r}; config/sites has {known}")
+        known = ", ".join(each.key for each in config.sites)
+        raise NotFound(f"there is no site {name!r}; config/sites has {known}")
+    own = key_of(request).sites
+    if own and site.key not in own:
+        raise PermissionDeniedException(
+            f"this key is for the sites {', '.join(own)} and not for {site.key!r}; "
+            "name the site by `?site=`"
+        )
     return site
 
 
@@ -144,9 +160,7 @@ def _report_shown(report: ImportReport) -> dict[str, Any]:
 def _refuse_erased(
     engine: Engine, part: TagProcess, site: Site, lines: Sequence[bytes]
 ) -> Imported:
-    def refused(crm_id: str) -> bool:
-        return engine.tombstones.refuses_import("crm_id", crm_id)
-
+    refused = engine.tombstones.refuses_import
     return part.collector.collect_import(
         site, lines, refused=refused, received_us=engine.now_ms() * 1000
     )

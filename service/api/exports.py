@@ -1,4 +1,7 @@
-"""Seats, what they hold, and runs that send what changed."""
+"""Seats, what they hold, and runs that send what changed.
+
+Without `people:read` counts of people and ids are rounded, and small ones hidden.
+"""
 
 from typing import Any, Final
 
@@ -9,10 +12,18 @@ from litestar.types import ControllerRouterHandler
 from audiences.exports.ledger import everything
 from audiences.exports.report import ExportReport
 from audiences.exports.seats import Seat
-from service.api.auth import Scope, needs
+from audiences.rounding import shown
+from service.api.auth import Scope, has_scope, key_of, needs, sees_people
 from service.api.errors import NotFound
 from service.engine.engine import Engine
 from service.engine.export_job import run_exports
+
+SEE_DETAILS: Final = (Scope.OPERATION, Scope.PEOPLE_READ)
+"""Who may read what a run tells of itself: it counts people."""
+COUNTS: Final = frozenset(
+    {"people", "browsers", "ids", "rows", "adds", "removes", "refreshes"}
+    | {"refused_ids", "unnamed_ids"}
+)
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,8 +36,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 @get("/api/seats", guards=[needs(Scope.AUDIENCES_READ, Scope.EXPORTS_RUN)], sync_to_thread=True)
 def list_seats(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """List the seats with their activations and how many ids each holds."""
-    engine = request.app.state.engine
-    return {"seats": [_seat_shown(engine, seat) for seat in engine.config.seats]}
+    engine, exact = request.app.state.engine, sees_people(request)
+    return {"seats": [_seat_shown(engine, seat, exact) for seat in engine.config.seats]}
 
 
 @get(
@@ -36,14 +47,18 @@ def list_seats(request: Request[Any, Any, Any]) -> dict[str, Any]:
 )
 def show_seat(request: Request[Any, Any, Any], key: str) -> dict[str, Any]:
     """Show one seat and what each of its segments holds."""
-    engine = request.app.state.engine
+    engine, exact = request.app.state.engine, sees_people(request)
     seat = find_seat(engine, key)
     held = engine.stores.exports.held(key)
     segments = [
-        {"segment": segment, "ids": len(everything(days)), "sent_on": sorted(map(str, days))}
+        {
+            "segment": segment,
+            "ids": shown(len(everything(days)), exact),
+            "sent_on": sorted(map(str, days)),
+        }
         for segment, days in held.days.items()
     ]
-    return {**_seat_shown(engine, seat), "segments": segments, "published_run": held.run}
+    return {**_seat_shown(engine, seat, exact), "segments": segments, "published_run": held.run}
 
 
 def find_seat(engine: Engine, key: str) -> Seat:
@@ -55,7 +70,7 @@ def find_seat(engine: Engine, key: str) -> Seat:
     return seat
 
 
-def _seat_shown(engine: Engine, seat: Seat) -> dict[str, Any]:
+def _seat_shown(engine: Engine, seat: Seat, exact: bool) -> dict[str, Any]:
     held = engine.stores.exports.held(seat.key)
     return {
         "key": seat.key,
@@ -65,7 +80,7 @@ def _seat_shown(engine: Engine, seat: Seat) -> dict[str, Any]:
         "format": seat.format.__struct_config__.tag,
         "mode": seat.membership.mode,
         "min_size": seat.min_size,
-        "held": sum(len(everything(days)) for days in held.days.values()),
+        "held": shown(sum(len(everything(days)) for days in held.days.values()), exact),
         "activations": [
             {
                 "audience": each.audience,
@@ -99,10 +114,10 @@ def list_exports(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """List runs, the newest first."""
     engine = request.app.state.engine
     rows = engine.stores.exports.exports(limit=200)
-    shown = [
+    runs = [
         {"run": row.run, "seat": row.seat, "status": row.status, "at": row.at_ms} for row in rows
     ]
-    return {"exports": shown}
+    return {"exports": runs}
 
 
 @get(
@@ -117,10 +132,22 @@ def show_export(request: Request[Any, Any, Any], run: int) -> dict[str, Any]:
     if not jobs:
         raise NotFound(f"there is no run {run}; GET /api/exports lists them")
     reports = [
-        msgspec.to_builtins(msgspec.json.decode(row.report, type=ExportReport))
+        _report_shown(msgspec.json.decode(row.report, type=ExportReport), sees_people(request))
         for row in engine.stores.exports.exports(run=run)
     ]
-    return {"run": run, "status": jobs[0].status, "detail": jobs[0].detail, "seats": reports}
+    detail = jobs[0].detail if has_scope(key_of(request), *SEE_DETAILS) else ""
+    return {"run": run, "status": jobs[0].status, "detail": detail, "seats": reports}
+
+
+def _report_shown(report: ExportReport, exact: bool) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(report)
+    if exact:
+        return plain
+    for part in (plain, *plain["segments"]):
+        for step in (part, *part.get("waterfall", ())):
+            step |= {name: shown(step[name], exact) for name in COUNTS & step.keys()}
+    # Why: the reason counts people and ids in words; the status says the same without them.
+    return plain | {"reason": ""}
 
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (

@@ -7,7 +7,9 @@ from litestar import Request, get
 from litestar.types import ControllerRouterHandler
 from pyroaring import BitMap
 
-from matching.consent.decide import Use, decode_signals
+from audiences.event_store import EventRow
+from matching.consent.decide import Signals, Use
+from matching.consent_store import has_gpc
 from matching.partner_facts import Partner
 from matching.partner_ids_store import DAY_MS, PartnerIdRow
 from service.api.auth import Scope, needs
@@ -48,17 +50,22 @@ def card_of(engine: Engine, subject: Subject) -> dict[str, Any]:
             for partner in engine.config.partners
         ],
         "audiences": audiences_of(engine, subject),
-        "events": [
-            {
-                "at": event.at_ms,
-                "event": event.event,
-                "site": event.site,
-                "properties": event.properties,
-            }
-            for event in events
-        ],
+        "events": events_shown(events),
         "exports": _held(engine, rows),
     }
+
+
+def events_shown(events: Sequence[EventRow]) -> list[dict[str, Any]]:
+    """Show events without the ordinals of their owners."""
+    return [
+        {
+            "at": event.at_ms,
+            "event": event.event,
+            "site": event.site,
+            "properties": event.properties,
+        }
+        for event in events
+    ]
 
 
 def _traits(engine: Engine, subject: Subject) -> dict[str, Any]:
@@ -116,7 +123,19 @@ def partner_status(
         return "no_browser"
     own = [row for row in rows if row.id_space == partner.id_space]
     statuses = [_status_of_visitor(engine, partner, each, own) for each in subject.visitors]
-    return min(statuses, key=ORDER.index)
+    status = min(statuses, key=ORDER.index)
+    return "no_consent" if status == "addressable" and _has_gpc(engine, subject) else status
+
+
+def _has_gpc(engine: Engine, subject: Subject) -> bool:
+    """Tell whether one of the person's browsers sends GPC, which denies for all of them."""
+    found = [engine.stores.consents.standing(visitor) for visitor in subject.visitors]
+    return any(
+        each is not None
+        and each.signals is not None
+        and has_gpc(each.signals, each.site, engine.decide)
+        for each in found
+    )
 
 
 ORDER: Final = (
@@ -124,6 +143,7 @@ ORDER: Final = (
     "no_consent",
     "expired",
     "deleted",
+    "fan_out",
     "refused_id",
     "never_returned",
     "bot",
@@ -147,10 +167,14 @@ def _status_of_visitor(
         return "deleted"
     if newest.received_at_ms < engine.now_ms() - partner.lives_days * DAY_MS:
         return "expired"
-    history = engine.stores.consents.history(visitor)
-    site = history[0].site if history else engine.config.default_site.key
-    signals = decode_signals(history[0].signals if history else "")
-    if not engine.decide(signals, Use.EXPORT, partner.consent, site).allowed:
+    if engine.stores.partner_ids.fan_out(
+        [newest.id_ordinal], as_of_ms=engine.now_ms(), lives_days=partner.lives_days
+    ):
+        return "fan_out"
+    standing = engine.stores.consents.standing(visitor)
+    site = standing.site if standing else engine.config.default_site.key
+    signals = standing.signals if standing else Signals()
+    if signals is None or not engine.decide(signals, Use.EXPORT, partner.consent, site).allowed:
         return "no_consent"
     return "addressable"
 

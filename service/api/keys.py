@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, delete, get, post
 from litestar.types import ControllerRouterHandler
 
-from service.api.auth import Scope, needs
+from service.api.auth import ENVIRONMENT_KEY, Scope, needs
 from service.api.errors import Invalid, NotFound
 
 
@@ -36,6 +36,11 @@ def create_key(request: Request[Any, Any, Any], data: NewKey) -> dict[str, Any]:
     unknown = sorted(set(data.scopes) - known)
     if unknown or not data.scopes:
         raise Invalid(f"scopes {unknown or 'are missing'}; give some of {', '.join(sorted(known))}")
+    if data.name == ENVIRONMENT_KEY:
+        raise Invalid(f"only the environment's key is called {ENVIRONMENT_KEY}; name it otherwise")
+    for site in data.sites:
+        if request.app.state.engine.config.site(site) is None:
+            raise Invalid(f"there is no site {site!r} that a key could be for")
     text = request.app.state.key_ring.create(data.name, data.scopes, data.sites)
     return {"key": text, "scopes": data.scopes, "sites": data.sites}
 

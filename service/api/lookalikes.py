@@ -6,10 +6,13 @@ import msgspec
 from litestar import Request, Response, post, put
 from litestar.types import ControllerRouterHandler
 
-from audiences.lookalike import LookalikeRequest
-from audiences.rule import Audience, Lookalike
+from audiences.lookalike import LookalikeRequest, SeedTooSmall, SeedUnusable
+from audiences.lookalike_report import without_small_groups
+from audiences.rounding import shown
+from audiences.rule import Audience
 from matching.people import Identity
-from service.api.auth import Scope, needs
+from service.api.audiences import NO_DETAIL
+from service.api.auth import Scope, needs, sees_people
 from service.api.errors import Invalid
 
 WRITE: Final = needs(Scope.AUDIENCES_WRITE)
@@ -37,7 +40,14 @@ def preview_lookalike(request: Request[Any, Any, Any], body: bytes) -> Response[
     engine = request.app.state.engine
     asked = msgspec.json.decode(body, type=LookalikeRequest)
     identity = engine.stores.audiences.get(asked.seed).audience.identity
-    report = engine.twins.find(asked, identity, engine.now_ms()).report
+    exact = sees_people(request)
+    try:
+        report = engine.twins.find(asked, identity, engine.now_ms()).report
+    except (SeedTooSmall, SeedUnusable):
+        if exact:
+            raise
+        raise SeedTooSmall(f"seed {asked.seed} has too few people, or leaves too few") from None
+    report = report if exact else without_small_groups(report)
     return Response(msgspec.json.encode(report), media_type="application/json")
 
 
@@ -48,17 +58,17 @@ def save_lookalike(
     """Keep a lookalike as an audience and build it."""
     engine = request.app.state.engine
     identity: Identity = engine.stores.audiences.get(data.seed).audience.identity
-    lookalike = msgspec.convert(
-        {name: getattr(data, name) for name in Lookalike.__struct_fields__}, Lookalike
-    )
-    audience = Audience(key=key, name=data.name, lookalike=lookalike, identity=identity)
+    lookalike = msgspec.to_builtins(data)
+    defined = {"key": key, "name": lookalike.pop("name"), "identity": identity}
+    audience = msgspec.convert({**defined, "lookalike": lookalike}, Audience)
     with engine.changing:
         saved = engine.stores.audiences.save(audience, engine.now_ms())
         engine.define()
     report = engine.build(key)
+    exact = sees_people(request)
     if report.status != "ok":
-        raise Invalid(report.detail)
-    return {"key": key, "version": saved.version, "size": report.size}
+        raise Invalid(report.detail if exact else f"{key!r} was saved, not built; {NO_DETAIL}")
+    return {"key": key, "version": saved.version, "size": shown(report.size, exact)}
 
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (preview_lookalike, save_lookalike)

@@ -30,6 +30,7 @@ def list_partners(request: Request[Any, Any, Any]) -> dict[str, Any]:
                 "offered": found.offered if found else 0,
                 "returned": found.returned if found else 0,
                 "refused": found.refused if found else 0,
+                "fan_out": found.fan_out if found else 0,
                 "match_rate": found.match_rate if found else 0.0,
                 "last_returned": found.last_returned_ms if found else None,
                 "callback": callback_url(partner, base=base, token=""),

@@ -31,7 +31,7 @@ def my_audiences(request: Request[Any, Any, Any], key: str = "") -> Response[dic
     site = collector.state.site_of_write_key.get(key)
     if site is None or not asked.from_allowed_origin(site):
         return Response({"audiences": []}, status_code=403, headers=headers)
-    headers |= dict(cors_headers(asked))
+    headers |= dict(cors_headers(asked, site))
     return Response({"audiences": audiences_for(engine, collector, asked, key)}, headers=headers)
 
 

@@ -1,5 +1,6 @@
 """The privacy officer's routes: access, erasure, suppression, lifting and the receipts."""
 
+import logging
 from typing import Any, Final
 
 import msgspec
@@ -8,13 +9,15 @@ from litestar.types import ControllerRouterHandler
 
 from service.api.auth import Scope, key_of, needs
 from service.api.errors import NotFound
-from service.api.identity import card_of
-from service.engine.engine import Engine
+from service.api.identity import card_of, events_shown
+from service.engine.engine import Engine, LoadFailed
 from service.engine.erasure import Receipt, erase, lift, suppress
 from service.engine.subjects import Subject
 
 RECEIPTS_SHOWN: Final = 1_000
 EVENTS_MAX: Final = 1_000_000
+
+log: Final = logging.getLogger("jumelle.privacy")
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +33,7 @@ def access(request: Request[Any, Any, Any], data: Named) -> dict[str, Any]:
     subject = _subject(engine, data.id)
     engine.stores.operation.put_audit(key_of(request).id, "access", "person", "card and events")
     events = engine.stores.asked_events.events_of(subject.owners, EVENTS_MAX)
-    return {**card_of(engine, subject), "events": [msgspec.to_builtins(each) for each in events]}
+    return {**card_of(engine, subject), "events": events_shown(events)}
 
 
 @post("/api/privacy/erase", guards=[needs(Scope.PRIVACY)], status_code=202, sync_to_thread=True)
@@ -38,16 +41,17 @@ def erase_person(request: Request[Any, Any, Any], data: Named) -> dict[str, Any]
     """Erase a person everywhere; the seats' removals leave with the next export."""
     engine = request.app.state.engine
     with engine.changing:
-        engine.tick()
+        _tick(engine)
         receipt = erase(
-            _subject(engine, data.id),
+            _sure_subject(engine, data.id),
             subjects=engine.subjects,
             stores=engine.stores,
+            reader=engine.reader,
             tombstones=engine.tombstones,
             actor=key_of(request).id,
         )
         engine.loader.open()
-        engine.tick(must_rebuild=True)
+        _tick(engine, must_rebuild=True)
     return _shown(receipt)
 
 
@@ -57,14 +61,14 @@ def suppress_person(request: Request[Any, Any, Any], data: Named) -> dict[str, A
     engine = request.app.state.engine
     with engine.changing:
         receipt = suppress(
-            _subject(engine, data.id),
+            _sure_subject(engine, data.id),
             subjects=engine.subjects,
             stores=engine.stores,
             tombstones=engine.tombstones,
             actor=key_of(request).id,
         )
         engine.refresh_suppressed()
-        engine.tick(must_rebuild=True)
+        _tick(engine, must_rebuild=True)
     return _shown(receipt)
 
 
@@ -73,20 +77,15 @@ def lift_person(request: Request[Any, Any, Any], data: Named) -> dict[str, Any]:
     """Allow a name again after erasure or suppression."""
     engine = request.app.state.engine
     with engine.changing:
-        subject = engine.subjects.find(data.id)
-        names = (
-            engine.subjects.names_of(subject)
-            if subject
-            else engine.subjects.possible_names(data.id)
-        )
         receipt = lift(
-            names,
+            data.id,
+            subjects=engine.subjects,
             stores=engine.stores,
             tombstones=engine.tombstones,
             actor=key_of(request).id,
         )
         engine.refresh_suppressed()
-        engine.tick(must_rebuild=True)
+        _tick(engine, must_rebuild=True)
     return _shown(receipt)
 
 
@@ -104,6 +103,24 @@ def _subject(engine: Engine, name: str) -> Subject:
     if subject is None:
         raise NotFound(f"nobody is known as {name!r}; nothing was done")
     return subject
+
+
+def _sure_subject(engine: Engine, name: str) -> Subject:
+    subject = engine.subjects.find(name, by_plain_partner_id=False)
+    if subject is None:
+        raise NotFound(
+            f"nobody is known as {name!r}; nothing was done. A partner's id is taken as "
+            "ID_SPACE:ID only, for two partners may give the same id to two people"
+        )
+    return subject
+
+
+def _tick(engine: Engine, *, must_rebuild: bool = False) -> None:
+    """Make everything new; a spool that cannot be loaded holds up no act of privacy."""
+    try:
+        engine.tick(must_rebuild=must_rebuild)
+    except LoadFailed:
+        log.exception("the spool could not be loaded; the tombstone covers what waits in it")
 
 
 def _shown(receipt: Receipt) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from service.app import engine_app
 from service.config import Config
 from service.demo.shop_routes import shop_routes
 from service.demo.stand_in_dsp import create_stand_in, stand_in_partner
-from service.local_commands import admit_admin, open_engine, run_server, settings
+from service.local_commands import admit_admin, keep_private, open_engine, settings
+from service.tag_server import run_server
 
 NEVER_RETURN: Final = {"xandr": 0.12, "the_trade_desk": 0.22, "pixel": 0.35}
 OPTED_OUT: Final = {"xandr": 0.06, "the_trade_desk": 0.04, "pixel": 0.02}
@@ -33,6 +34,7 @@ READY_S_MAX: Final = 60
 @click.option("--port", default=8000)
 def main(data: Path, port: int) -> None:
     """Serve the demo until SIGTERM."""
+    keep_private(data)
     secrets_ = _secrets(data)
     os.environ |= {"JUMELLE_DATA": str(data), **secrets_}
     environment, config = settings()

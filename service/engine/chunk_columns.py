@@ -19,20 +19,27 @@ from service.tag.record import Kind
 from service.tag.steps import NO_VISITOR
 
 ROWS_AN_INSERT: Final = 200_000
+ONLY_LOOKED_UP: Final = frozenset({Kind.PARTNER_ID, Kind.CONSENT})
+"""Kinds of records that never make a visitor known."""
 
 
 class ChunkOrdinals:
     """The ordinals of everybody whom a chunk names, given before anything else is inserted."""
 
     def __init__(self, stores: Stores, chunk: int, rows: ChunkRows, *, now_ms: int) -> None:
-        records = [each.visitor for each in rows.others if each.kind is not Kind.PARTNER_ID]
+        records = [each.visitor for each in rows.others if each.kind not in ONLY_LOOKED_UP]
         visitors = sorted({*records, *(each.visitor for each in rows.events)} - {NO_VISITOR})
         found = stores.customers.visitor_ordinals(visitors, chunk)
-        self._visitors: dict[bytes, int] = dict(zip(visitors, found.tolist(), strict=True))
+        self.visitors: dict[bytes, int] = dict(zip(visitors, found.tolist(), strict=True))
+        # Why only looked up: a withdrawal must not create the visitor whom it denies.
+        denying = {each.visitor for each in rows.others if each.kind is Kind.CONSENT}
+        others = sorted(denying - self.visitors.keys() - {NO_VISITOR})
+        found = stores.customers.find_visitors(others)
+        self.visitors.update(zip(others, found.tolist(), strict=True))
         named = {each.meta.proved for each in rows.others} | {each.proved for each in rows.events}
         proved = sorted(name for name in named if name and not is_blocked(name))
         given = stores.customers.customer_ordinals(proved, source="message", at_ms=now_ms)
-        self._customers: dict[str, int] = dict(zip(proved, given.tolist(), strict=True))
+        self.customers: dict[str, int] = dict(zip(proved, given.tolist(), strict=True))
         # Why only looked up: an unsigned claim must not be able to create customers.
         claims = sorted({each.claimed for each in rows.events} - {""})
         known = stores.customers.find_customers(claims)
@@ -40,11 +47,11 @@ class ChunkOrdinals:
 
     def visitor(self, name: bytes) -> int:
         """Give a visitor's ordinal; 0 for none."""
-        return self._visitors.get(name, 0)
+        return self.visitors.get(name, 0)
 
     def customer(self, name: str) -> int:
         """Give a proved customer's ordinal; 0 for none."""
-        return self._customers.get(name, 0)
+        return self.customers.get(name, 0)
 
     def claimed(self, name: str) -> int:
         """Give the ordinal of a customer whom a message only claimed; 0 when nobody has this id."""
@@ -53,6 +60,7 @@ class ChunkOrdinals:
 
 def event_columns(chunk: int, events: Sequence[EventRow], people: ChunkOrdinals) -> EventColumns:
     """Give the events' columns, with both ordinals."""
+    visitor, customer = people.visitors.get, people.customers.get
     return EventColumns(
         chunk=[chunk] * len(events),
         row=[each.row for each in events],
@@ -60,11 +68,11 @@ def event_columns(chunk: int, events: Sequence[EventRow], people: ChunkOrdinals)
         at_ms=[each.at_ms for each in events],
         event=[each.event for each in events],
         site=[each.site for each in events],
-        visitor=[people.visitor(each.visitor) for each in events],
-        customer=[people.customer(each.proved) for each in events],
+        visitor=[visitor(each.visitor, 0) for each in events],
+        customer=[customer(each.proved, 0) for each in events],
         message_hash=[each.message_hash for each in events],
-        flags=[int(each.flags) for each in events],
-        properties=[each.properties.decode() for each in events],
+        flags=[each.flags for each in events],
+        properties=[each.properties for each in events],
     )
 
 

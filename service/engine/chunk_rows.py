@@ -6,23 +6,22 @@ affair.
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import IntFlag
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
 from service.engine.seen_messages import SeenMessages
 from service.engine.tombstones import Tombstones
 from service.tag.bots import is_bot
-from service.tag.messages import Message
-from service.tag.record import Kind, Record
+from service.tag.messages import Message, read_time_ms, server_time_fault
+from service.tag.record import Kind, Record, bytes_of
 from service.tag.steps import NO_VISITOR
 from service.tag.tag_state import Site
 
 LATE_MS_MAX: Final = 35 * 86_400_000
 EARLY_MS_MAX: Final = 5 * 60_000
-EPOCH_MS: Final = 0
 
 
 class Flag(IntFlag):
@@ -33,7 +32,13 @@ class Flag(IntFlag):
     SERVER = 4
 
 
-class EventRow(msgspec.Struct, kw_only=True):
+# Why plain numbers: operators of flags cost more than all else that is done with a flag.
+CLOCK_CORRECTED: Final = int(Flag.CLOCK_CORRECTED)
+BOT: Final = int(Flag.BOT)
+SERVER: Final = int(Flag.SERVER)
+
+
+class EventRow(msgspec.Struct, kw_only=True, gc=False):
     """One message that will be an event."""
 
     row: int
@@ -48,12 +53,16 @@ class EventRow(msgspec.Struct, kw_only=True):
     method: str
     message_hash: int
     flags: int
-    properties: bytes
+    properties: str
     signals: str
 
 
+class TimeOutOfRange(ValueError):
+    """A server dates a message before 1970 or more than a year ahead."""
+
+
 class BadRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that cannot be loaded."""
+    """A record that cannot be loaded, whole, so that it can be tried again."""
 
     row: int
     received_ms: int
@@ -71,7 +80,14 @@ class ChunkRows(msgspec.Struct, kw_only=True):
     dropped: Counter[str]
 
 
+class _Named(msgspec.Struct, rename="camel"):
+    """Of a message that may be no message: whom it names."""
+
+    user_id: str | int | None = None
+
+
 _decoder: Final = msgspec.json.Decoder(Message)
+_named_decoder: Final = msgspec.json.Decoder(_Named)
 
 
 def rows_of(
@@ -83,23 +99,61 @@ def rows_of(
 ) -> ChunkRows:
     """Sort a chunk's records into events, other observations, bad ones and dropped ones."""
     rows = ChunkRows(events=[], others=[], bad=[], dropped=Counter())
+    may_forbid = not tombstones.forbid_nothing
     for record in records:
         if record.kind is not Kind.MESSAGE:
             _sort_other(record, rows, tombstones)
             continue
         try:
             message = _decoder.decode(record.body)
-            event = _event_of(record, message, site(record.meta.site), seen)
-        except (msgspec.MsgspecError, ValueError) as problem:
-            rows.bad.append(_bad_of(record, str(problem)))
+            event = _event_of(record, message, site, seen)
+        except TimeOutOfRange as problem:
+            set_aside(record, rows, tombstones, reason="time_out_of_range", detail=str(problem))
             continue
-        names = _names_of(record, message)
-        if tombstones.forbids(names, oldest_ms=min(event.at_ms, event.received_ms)):
-            rows.dropped["suppressed"] += 1
+        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as problem:
+            set_aside(record, rows, tombstones, reason="malformed", detail=str(problem))
             continue
+        if may_forbid:
+            names = _names_of(record, message)
+            if tombstones.forbids(names, oldest_ms=min(event.at_ms, event.received_ms)):
+                rows.dropped["suppressed"] += 1
+                continue
         rows.events.append(event)
     _drop_duplicates(rows, seen)
     return rows
+
+
+def set_aside(
+    record: Record, rows: ChunkRows, tombstones: Tombstones, *, reason: str, detail: str
+) -> None:
+    """Keep a record that cannot be loaded, unless it names somebody who was erased."""
+    received_ms = record.received_us // 1000
+    visitor = b"" if record.visitor == NO_VISITOR else record.visitor
+    names: list[tuple[str, str | bytes]] = [
+        ("visitor", visitor),
+        ("crm_id", record.meta.proved),
+        ("crm_id", _named_in(record)),
+    ]
+    if tombstones.forbids(names, oldest_ms=received_ms):
+        rows.dropped["suppressed"] += 1
+        return
+    rows.bad.append(
+        BadRow(
+            row=record.row,
+            received_ms=received_ms,
+            reason=reason,
+            detail=detail,
+            bytes=bytes_of(record),
+        )
+    )
+
+
+def _named_in(record: Record) -> str:
+    try:
+        user_id = _named_decoder.decode(record.body).user_id
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ""
+    return "" if user_id is None else str(user_id).strip()
 
 
 def _sort_other(record: Record, rows: ChunkRows, tombstones: Tombstones) -> None:
@@ -124,34 +178,40 @@ def _names_of(record: Record, message: Message) -> list[tuple[str, str | bytes]]
     return [("visitor", visitor), ("crm_id", record.meta.proved or message.customer)]
 
 
-def _event_of(record: Record, message: Message, site: Site | None, seen: SeenMessages) -> EventRow:
+def _event_of(
+    record: Record, message: Message, site: Callable[[str], Site | None], seen: SeenMessages
+) -> EventRow:
+    meta = record.meta
     received_ms = record.received_us // 1000
-    at_ms, flags = _time_of(record, message, received_ms)
-    if record.meta.server:
-        flags |= Flag.SERVER
-    elif is_bot(record.meta.agent, _library(message)):
-        flags |= Flag.BOT
-    claimed = "" if record.meta.proved else message.customer
-    opened = bool(claimed) and site is not None and site.identify == "open"
-    named = message.message_id or f"{record.received_us}:{record.row}"
-    properties = message.traits if message.type == "identify" else message.properties
-    raw = bytes(properties)
+    at_ms, flags = (received_ms, 0) if not message.timestamp else _time_of(record, message)
+    if meta.server:
+        flags |= SERVER
+    elif is_bot(meta.agent, _library(message)):
+        flags |= BOT
+    claimed = "" if meta.proved or message.user_id is None else message.customer
+    opened = bool(claimed) and _is_open(site(meta.site))
+    # Why the bytes: two tag processes may take different messages in the same moment.
+    named = message.message_id or f"{record.received_us}:{record.row}:{crc32(record.body)}"
     return EventRow(
         row=record.row,
         received_ms=received_ms,
         at_ms=at_ms,
-        event=message.event if record.meta.type == "track" else record.meta.type,
-        type=record.meta.type,
-        site=record.meta.site,
+        event=message.event if meta.type == "track" else meta.type,
+        type=meta.type,
+        site=meta.site,
         visitor=record.visitor,
-        proved=claimed if opened else record.meta.proved,
+        proved=claimed if opened else meta.proved,
         claimed="" if opened else claimed,
-        method="form" if opened else record.meta.method,
-        message_hash=seen.hash_of(record.meta.site, record.visitor, named),
+        method="form" if opened else meta.method,
+        message_hash=seen.hash_of(meta.site, record.visitor, named),
         flags=flags,
-        properties=raw if raw[:1] == b"{" else b"{}",
-        signals=record.meta.signals,
+        properties=message.facts(meta.type).decode(),
+        signals=meta.signals,
     )
+
+
+def _is_open(site: Site | None) -> bool:
+    return site is not None and site.identify == "open"
 
 
 def _library(message: Message) -> str:
@@ -159,34 +219,18 @@ def _library(message: Message) -> str:
     return library.name if library else ""
 
 
-def _time_of(record: Record, message: Message, received_ms: int) -> tuple[int, int]:
+def _time_of(record: Record, message: Message) -> tuple[int, int]:
     """Give the event's time and whether the client's clock had to be corrected (decision 10)."""
-    if not message.timestamp:
-        return received_ms, 0
-    at_ms = read_time_ms(message.timestamp)
+    received_ms = record.received_us // 1000
+    at_ms = read_time_ms(message.timestamp or "")
     if record.meta.server:
-        return max(at_ms, EPOCH_MS), 0
+        fault = server_time_fault(message, received_ms=received_ms)
+        if fault:
+            raise TimeOutOfRange(fault)
+        return at_ms, 0
     sent_at = message.sent_at or record.meta.sent_at
     if sent_at:
         at_ms += received_ms - read_time_ms(sent_at)
     if received_ms - LATE_MS_MAX <= at_ms <= received_ms + EARLY_MS_MAX:
         return at_ms, 0
-    return received_ms, Flag.CLOCK_CORRECTED
-
-
-def read_time_ms(text: str) -> int:
-    """Read an ISO 8601 time as milliseconds since the epoch; without a zone it is UTC."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
-
-
-def _bad_of(record: Record, detail: str) -> BadRow:
-    return BadRow(
-        row=record.row,
-        received_ms=record.received_us // 1000,
-        reason="malformed",
-        detail=detail,
-        bytes=record.body,
-    )
+    return received_ms, CLOCK_CORRECTED

@@ -9,16 +9,28 @@ import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from service.engine.clickhouse_http import open_http
 
 DATABASE: Final = "jumelle"
 LOCK_NAME: Final = "jumelle.lock"
 
 
-class DataInUse(Exception):
+class CannotOpen(Exception):
+    """The database of this installation cannot be had; the text says what to do."""
+
+
+class DataInUse(CannotOpen):
     """Another process owns this data directory."""
+
+
+class NoServer(CannotOpen):
+    """The ClickHouse server does not answer, or not to this user."""
 
 
 class ClickHouse:
@@ -33,7 +45,7 @@ class ClickHouse:
         if not url:
             self.folder.mkdir(parents=True, exist_ok=True)
             _use_own_temporary_folder(data)
-        first = self._open(database="")
+        first = self._first()
         first.command(f"create database if not exists {DATABASE} engine=Atomic")
         first.close()
 
@@ -54,15 +66,23 @@ class ClickHouse:
             client.close()
         self._lock.close()
 
+    def _first(self) -> Client:
+        try:
+            return self._open(database="")
+        except Error as problem:
+            self._lock.close()
+            if self.embedded:
+                raise
+            # Why not the URL: it holds the password.
+            raise NoServer(
+                f"no ClickHouse for Jumelle at {urlsplit(self._url).hostname}: "
+                f"{str(problem).splitlines()[0]}; start it, or correct JUMELLE_CLICKHOUSE_URL"
+            ) from None
+
     def _open(self, *, database: str) -> Client:
         settings: dict[str, Any] = {"max_threads": self._threads}
         if self._url:
-            return clickhouse_connect.get_client(
-                dsn=self._url,
-                database=database or "default",
-                settings=settings,
-                autogenerate_session_id=False,
-            )
+            return open_http(self._url, database=database or "default", settings=settings)
         options: dict[str, Any] = {"database": database} if database else {}
         return clickhouse_connect.get_client(
             interface="chdb", path=str(self.folder), settings=settings, **options

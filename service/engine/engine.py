@@ -7,7 +7,7 @@ state. Everything that changes people's data happens under `changing`.
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -23,7 +23,7 @@ from matching.people import Identity
 from service.config import Config, Environment
 from service.engine.clickhouse import ClickHouse
 from service.engine.jobs import Jobs
-from service.engine.loader import Loader
+from service.engine.loader import Loaded, Loader
 from service.engine.migrate import migrate
 from service.engine.publish_tag_state import publish
 from service.engine.seat_reach import SeatReaches
@@ -32,7 +32,9 @@ from service.engine.stores import Stores
 from service.engine.subjects import Subjects
 from service.engine.tombstones import Tombstones
 from service.engine.twins import Twins
-from service.metrics import TICK_SECONDS, Balance
+from service.logs import fields
+from service.metrics import QUARANTINED, TICK_SECONDS, Balance
+from service.tag.spool import Spool
 from service.tag.tag_state import TagState
 from service.tag.tokens import Keys
 
@@ -40,6 +42,10 @@ BUILDS_KEPT: Final = 100
 """So many builds of each audience tell how it grew."""
 
 log: Final = logging.getLogger("jumelle.engine")
+
+
+class LoadFailed(Exception):
+    """Not everything that waits in the spool could be loaded; all else of the tick was done."""
 
 
 class Engine:
@@ -66,6 +72,7 @@ class Engine:
         self._data_version = 1
         self._must_renew = False
         self._day = -1
+        self._failed_ticks = 0
         self.days = CalendarDays(str(environment.timezone))
         self.tombstones = Tombstones(environment.data / "tombstones.log", keys)
         self.applied = migrate(clickhouse.client())
@@ -78,8 +85,11 @@ class Engine:
         """Fill every cache, finish what an earlier process left, publish the state."""
         self.state = self._publish()
         reader = SpoolReader(
-            self.environment.data / "spool", next_number=self.stores.operation.next_chunk()
+            self.environment.data / "spool",
+            next_number=self.stores.operation.next_chunk(),
+            found=self.balance.found,
         )
+        self.reader = reader
         self.loader = Loader(
             stores=self.stores,
             reader=reader,
@@ -112,7 +122,27 @@ class Engine:
             suppressed=lambda: self.suppressed,
             now_ms=self.now_ms,
         )
-        self.tick(must_rebuild=True)
+        try:
+            self.tick(must_rebuild=True)
+        except LoadFailed:
+            # Why go on: what waits is tried again, and erasure and lifting must be possible.
+            self._failed_ticks += 1
+            log.exception("the spool could not be loaded at start; it is tried again")
+
+    def counts_at_door(self, spool: Spool) -> None:
+        """Take this process's own writer, whose records are counted when they are received."""
+        self.reader.counts_at_door(spool)
+
+    @property
+    def problems(self) -> list[str]:
+        """Say what an operator has to look at."""
+        found = []
+        if self._failed_ticks:
+            found.append(f"the last {self._failed_ticks} ticks failed; the log says why")
+        damaged = self.reader.quarantined()
+        if damaged:
+            found.append(f"{damaged} damaged chunks; their bytes are in spool/quarantine")
+        return found
 
     def now_ms(self) -> int:
         """Give the time."""
@@ -139,16 +169,19 @@ class Engine:
             try:
                 self.tick()
             except Exception:
+                self._failed_ticks += 1
                 log.exception("a tick failed; it is tried again")
 
     def tick(self, *, must_rebuild: bool = False) -> int:
-        """Make everything new and give the number of records that were loaded."""
+        """Make everything new and give the number of records that were loaded.
+
+        When loading fails all else is done none the less, and then LoadFailed is raised.
+        """
         begin = time.perf_counter()
         with self.changing:
-            loaded = self.loader.load_all()
-            for each in loaded:
-                if each.damage:
-                    log.error("chunk %s is damaged: %s", each.chunk, each.damage)
+            loaded: list[Loaded] = []
+            failure = self._load(loaded)
+            _tell(loaded)
             today = self.days.day(self.now_ms())
             if loaded or must_rebuild or self._must_renew or today != self._day:
                 self._must_renew = False
@@ -156,9 +189,27 @@ class Engine:
             if today != self._day:
                 self._day = today
                 self.stores.bitmaps.forget_old(keep=BUILDS_KEPT)
+                self.reader.forget_quarantine(self._clock())
             self.state = self._publish()
+            self._audit()
+        if failure is not None:
+            raise LoadFailed(f"the spool could not be loaded: {failure}") from failure
+        self._failed_ticks = 0
         TICK_SECONDS.set(time.perf_counter() - begin)
         return sum(each.records for each in loaded)
+
+    def _load(self, loaded: list[Loaded]) -> Exception | None:
+        try:
+            self.loader.load_all(loaded)
+        except Exception as problem:  # noqa: BLE001 - raised again at the end of the tick
+            return problem
+        return None
+
+    def _audit(self) -> None:
+        QUARANTINED.set(self.reader.quarantined())
+        off = self.balance.audit(self.reader.records_waiting)
+        if off:
+            log.error("the balance does not hold", extra=fields(off=off))
 
     def renew(self) -> None:
         """Rebuild what follows from the tables: people, computed traits, audiences, reach."""
@@ -254,4 +305,20 @@ class Engine:
             self.config,
             suppressed=self.tombstones.suppressed,
             now_s=int(self._clock()),
+        )
+
+
+def _tell(loaded: Sequence[Loaded]) -> None:
+    for each in loaded:
+        if each.damage:
+            log.error("a chunk is damaged", extra=fields(chunk=each.chunk, damage=each.damage))
+    if loaded:
+        log.info(
+            "loaded",
+            extra=fields(
+                chunks=len(loaded),
+                records=sum(each.records for each in loaded),
+                stored=sum(each.stored for each in loaded),
+                bad=sum(each.bad for each in loaded),
+            ),
         )

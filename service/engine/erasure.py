@@ -7,15 +7,21 @@ a receipt and a row in the audit log.
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
 
 from audiences.exports.export_store import IdText
+from service.engine.set_aside import forget_set_aside
+from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
 from service.engine.subjects import Subject, Subjects
 from service.engine.tombstones import Act, Tombstone, Tombstones
+
+SURE_KIND: Final = {True: "crm_id", False: "visitor"}
+"""The names that nobody shares: of a customer, and of a browser without one."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,15 +34,32 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     customers: int = 0
     partner_ids: int = 0
     seats: tuple[str, ...] = ()
+    claims: int = 0
+    """Events of other browsers that only claimed to be this customer: they stay, unlinked."""
+    set_aside: int = 0
+    """Bad records and quarantined files that named the person."""
 
 
 def erase(
-    subject: Subject, *, subjects: Subjects, stores: Stores, tombstones: Tombstones, actor: str
+    subject: Subject,
+    *,
+    subjects: Subjects,
+    stores: Stores,
+    reader: SpoolReader,
+    tombstones: Tombstones,
+    actor: str,
 ) -> Receipt:
-    """Erase everything that is known of this person, seats included."""
+    """Erase everything that is known of this person, seats included.
+
+    What still waits in the spool is not awaited: the tombstone covers it.
+    """
     names = subjects.names_of(subject)
     tombstone = _tombstone(Act.ERASE, names, tombstones)
     tombstones.add(tombstone)
+    set_aside = forget_set_aside(
+        subject, subjects=subjects, operation=stores.operation, reader=reader
+    )
+    claims = _claims_of_others(subject, stores)
     seats = _freeze_removals(subject, subjects, stores)
     customers = [subject.customer] if subject.customer else []
     visitors = list(subject.visitors)
@@ -57,6 +80,8 @@ def erase(
             customers=len(customers),
             partner_ids=partner_ids,
             seats=seats,
+            claims=claims,
+            set_aside=set_aside,
         ),
     )
 
@@ -71,18 +96,31 @@ def suppress(
 
 
 def lift(
-    names: Sequence[tuple[str, str | bytes]], *, stores: Stores, tombstones: Tombstones, actor: str
+    text: str, *, subjects: Subjects, stores: Stores, tombstones: Tombstones, actor: str
 ) -> Receipt:
-    """Allow a name again; nothing that was erased comes back."""
-    tombstone = _tombstone(Act.LIFT, names, tombstones)
+    """Allow a person again, by any name and with all of them; nothing that was erased comes back.
+
+    Every name that fell with the same act is lifted, or the person's next import would be refused
+    for another one.
+    """
+    subject = subjects.find(text, by_plain_partner_id=False)
+    names = subjects.names_of(subject) if subject else subjects.possible_names(text)
+    sure = [name for name in names if name[0] == SURE_KIND[bool(subject and subject.customer)]]
+    together = tombstones.together(sure if subject else names)
+    tombstone = _tombstone(Act.LIFT, names, tombstones, together=together)
     tombstones.add(tombstone)
     return _receipt(stores, actor, _plain_receipt(tombstone, Subject()))
 
 
 def _tombstone(
-    act: Act, names: Sequence[tuple[str, str | bytes]], tombstones: Tombstones
+    act: Act,
+    names: Sequence[tuple[str, str | bytes]],
+    tombstones: Tombstones,
+    *,
+    together: Iterable[str] = (),
 ) -> Tombstone:
-    hashes = tuple(sorted({tombstones.hash_of(kind, name) for kind, name in names}))
+    own = {tombstones.hash_of(kind, name) for kind, name in names}
+    hashes = tuple(sorted(own.union(together)))
     at_ms = time.time_ns() // 1_000_000
     return Tombstone(act=act, at_ms=at_ms, receipt=secrets.token_hex(8), hashes=hashes)
 
@@ -95,6 +133,13 @@ def _plain_receipt(tombstone: Tombstone, subject: Subject) -> Receipt:
         visitors=len(subject.visitors),
         customers=1 if subject.customer else 0,
     )
+
+
+def _claims_of_others(subject: Subject, stores: Stores) -> int:
+    if not subject.customer:
+        return 0
+    links = stores.people.links_of(customer=subject.customer)
+    return sum(1 for link in links if link.claimed and link.visitor not in subject.visitors)
 
 
 def _freeze_removals(subject: Subject, subjects: Subjects, stores: Stores) -> tuple[str, ...]:

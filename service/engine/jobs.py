@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from service.engine.operation_store import OperationStore
+from service.logs import fields
 
 log: Final = logging.getLogger("jumelle.jobs")
 
@@ -44,7 +45,7 @@ class Jobs:
         try:
             detail = work(run)
         except Exception as problem:
-            log.exception("%s %s failed", job, run)
+            log.exception("a run failed", extra=fields(job=job, run=run))
             self._store.put_job(run, job, "failed", str(problem))
             return
         self._store.put_job(run, job, "ok", detail)

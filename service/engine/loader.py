@@ -6,15 +6,16 @@ table is asked which rows of the chunk it has, and only what is missing is inser
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from matching.consent.decide import decode_signals
 from matching.consent_store import ConsentColumns
 from matching.identification import IdentificationColumns
-from matching.partner_facts import Partner
-from matching.partner_ids_store import Offer, PartnerIdColumns
+from matching.partner_ids_store import PartnerIdColumns
+from service.engine.callbacks import LIVES_MS, Callbacks, PartnerRow
 from service.engine.chunk_columns import (
     ChunkOrdinals,
     event_columns,
@@ -22,19 +23,26 @@ from service.engine.chunk_columns import (
     partner_columns,
     transposed,
 )
-from service.engine.chunk_rows import ChunkRows, EventRow, Flag, rows_of
+from service.engine.chunk_rows import BOT, ChunkRows, EventRow, rows_of, set_aside
+from service.engine.operation_store import LedgerRow
 from service.engine.seen_messages import WINDOW_MS, SeenMessages
 from service.engine.spool_reader import Claimed, SpoolReader
 from service.engine.stores import Stores
 from service.engine.tombstones import Tombstones
+from service.engine.unloadable import (
+    find_unloadable,
+    may_be_the_database,
+    may_be_the_records,
+    told_of,
+)
 from service.metrics import Balance
 from service.tag.record import Kind, Record
 from service.tag.tag_state import Site, TagState
-from service.tag.tokens import CALLBACK_LIVES_S
 
 CLICK_WINDOW_MS: Final = 30 * 60_000
-ROWS_AN_INSERT: Final = 200_000
+SLACK_MS: Final = 10 * 60_000
 SIGNALS_REMEMBERED: Final = 2_000_000
+NONE: Final[Mapping[int, str]] = {}
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,57 +77,118 @@ class Loader:
         self._balance = balance
         self._seed = seed
         self._clock_ms = clock_ms
+        self._failures: dict[int, str] = {}
         self.open()
+        reader.count_left_over()
 
     def open(self) -> None:
-        """Rebuild every cache from the tables; also after a failure, when memory may be ahead."""
+        """Rebuild every cache from the tables; also after a failure, when memory may be ahead.
+
+        Every cache is as it was before the first chunk in doubt, so that chunks which are read
+        again meet what they met the first time.
+        """
+        self._let_go_of_loaded()
         self._doubtful = {each.number for each in self._reader.claimed()}
-        stores, now = self._stores, self._clock_ms()
+        stores, first = self._stores, min(self._doubtful, default=None)
+        # Why not now: what waits may be older than this start, when the engine was away.
+        since_ms = min(self._clock_ms(), self._reader.oldest_ms() or self._clock_ms()) - SLACK_MS
         stores.customers.open()
         stores.partner_ids.open()
         self._seen = SeenMessages(seed=self._seed)
-        first = min(self._doubtful, default=None)
-        self._seen.load(stores.events.message_hashes(now - WINDOW_MS, before_chunk=first))
-        self._offers = stores.partner_ids.open_offers(since_ms=now - CALLBACK_LIVES_S * 1000)
-        self._clicks = stores.people.recent_clicks(since_ms=now - CLICK_WINDOW_MS)
+        self._seen.load(stores.events.message_hashes(since_ms - WINDOW_MS, before_chunk=first))
+        self._callbacks = Callbacks(
+            stores.partner_ids,
+            since_ms=since_ms - LIVES_MS,
+            before_chunk=first,
+            forbids=lambda visitor, at_ms: self._tombstones.forbids(
+                [("visitor", visitor)], oldest_ms=at_ms
+            ),
+        )
+        self._clicks = stores.people.recent_clicks(since_ms=since_ms - CLICK_WINDOW_MS)
         self._signals: dict[int, str] = {}
+        self._opted_out = stores.consents.opted_out()
 
-    def load_all(self) -> list[Loaded]:
-        """Load every chunk that waits, in order."""
-        done = []
+    def load_all(self, done: list[Loaded] | None = None) -> list[Loaded]:
+        """Load every chunk that waits, in order; those before a failure are in `done` too."""
+        done = [] if done is None else done
         for chunk in self._reader.claim():
             gc.disable()
             try:
                 done.append(self._load(chunk))
-            except BaseException:
+            except BaseException as problem:  # noqa: BLE001 - raised again unless told otherwise
                 self.open()
-                raise
+                done.append(self._load_without_culprits(chunk, problem))
             finally:
                 gc.enable()
+        if done:
+            self._callbacks.forget_old(self._clock_ms())
         return done
 
-    def _load(self, chunk: Claimed) -> Loaded:
+    def _let_go_of_loaded(self) -> None:
+        """Let go of chunks whose ledger row stands: only their files were left."""
+        for chunk in self._reader.claimed():
+            row = self._stores.operation.ledger_row(chunk.number)
+            if row is None:
+                continue
+            if self._reader.is_counted(chunk):
+                self._balance.loaded(stored=row.stored, bad=row.bad, dropped=row.dropped)
+            self._reader.let_go(chunk)
+
+    def _load_without_culprits(self, chunk: Claimed, problem: BaseException) -> Loaded:
+        """Load a chunk that failed twice alike without the records that make it fail."""
+        told, before = told_of(problem), self._failures.get(chunk.number)
+        if not may_be_the_records(problem):
+            raise problem
+        self._failures[chunk.number] = told
+        if told != before:
+            raise problem
+        records, may_be_ill = self._reader.read(chunk).records, may_be_the_database(problem)
+        found = find_unloadable(
+            records, lambda some: self._trial(chunk, some), may_be_ill=may_be_ill
+        )
+        if len(found) == len(records) and may_be_ill:
+            del self._failures[chunk.number]
+            raise problem  # a database that takes nothing is ill itself
+        self.open()
+        return self._load(chunk, unloadable=found)
+
+    def _trial(self, chunk: Claimed, records: Sequence[Record]) -> str:
+        """Load some records of a chunk and say why they do not load; a later load adds the rest."""
+        self.open()
+        try:
+            tries = self._stores.operation.untried(chunk.number, list(records))
+            self._store(chunk.number, self._rows_of(tries.records), doubtful=True)
+        except Exception as problem:
+            if not may_be_the_records(problem):
+                raise
+            return str(problem)[:500] or told_of(problem)
+        return ""
+
+    def _rows_of(self, records: list[Record]) -> ChunkRows:
+        return rows_of(records, site=self._site, seen=self._seen, tombstones=self._tombstones)
+
+    def _load(self, chunk: Claimed, unloadable: Mapping[int, str] = NONE) -> Loaded:
         content = self._reader.read(chunk)
         doubtful = chunk.number in self._doubtful
-        if doubtful and self._stores.operation.is_loaded(chunk.number):
-            self._reader.let_go(chunk)
-            return Loaded(chunk=chunk.number, records=0, stored=0, bad=0, dropped={})
-        rows = rows_of(
-            content.records, site=self._site, seen=self._seen, tombstones=self._tombstones
-        )
+        operation = self._stores.operation
+        tries = operation.untried(chunk.number, content.records)
+        rows = self._rows_of([each for each in tries.records if each.row not in unloadable])
+        for each in tries.records:
+            if each.row in unloadable:
+                why = unloadable[each.row]
+                set_aside(each, rows, self._tombstones, reason="unloadable", detail=why)
+        rows.dropped["duplicate"] += len(content.records) - len(tries.records)
         stored = self._store(chunk.number, rows, doubtful=doubtful)
-        self._stores.operation.put_bad(chunk.number, rows.bad)
-        self._stores.operation.put_chunk(
-            chunk.number,
-            name=chunk.path.name,
-            records=len(content.records),
-            stored=stored,
-            dropped=rows.dropped,
-            bad=len(rows.bad),
+        operation.put_bad(chunk.number, rows.bad)
+        operation.put_replayed(chunk.number, tries.again, doubtful=doubtful)
+        row = LedgerRow(stored=stored, bad=len(rows.bad), dropped=rows.dropped)
+        operation.put_chunk(
+            chunk.number, name=chunk.path.name, records=len(content.records), row=row
         )
+        dropped = dict(rows.dropped)
         self._reader.let_go(chunk)
         self._doubtful.discard(chunk.number)
-        dropped = dict(rows.dropped)
+        self._failures.pop(chunk.number, None)
         self._balance.loaded(stored=stored, bad=len(rows.bad), dropped=rows.dropped)
         return Loaded(
             chunk=chunk.number,
@@ -135,15 +204,39 @@ class Loader:
 
     def _store(self, chunk: int, rows: ChunkRows, *, doubtful: bool) -> int:
         people = ChunkOrdinals(self._stores, chunk, rows, now_ms=self._clock_ms())
+        self._drop_unwanted(rows, people)
         for columns, store in (
-            (self._partner_ids(chunk, rows.others, people), self._stores.partner_ids),
+            (self._partner_ids(chunk, rows, people), self._stores.partner_ids),
             (self._identifications(chunk, rows, people), self._stores.people),
             (self._consents(chunk, rows, people), self._stores.consents),
         ):
             there = store.rows_of_chunk(chunk) if doubtful else None
             insert_missing(columns, there, store.insert)
         self._store_events(chunk, rows.events, people, doubtful=doubtful)
-        return len(rows.events) + len(rows.others)
+        return len(rows.events) + len(rows.others) - rows.dropped["partner_off"]
+
+    def _drop_unwanted(self, rows: ChunkRows, people: ChunkOrdinals) -> None:
+        """Leave out withdrawals of nobody known, and what is said of visitors who opted out.
+
+        A server may still name a browser whose cookie is gone. Opt-outs of the same chunk count
+        first, so that a chunk which is read again loses the same events.
+        """
+        known: list[Record] = []
+        for each in rows.others:
+            visitor = people.visitor(each.visitor)
+            if each.kind is Kind.CONSENT and not visitor:
+                rows.dropped["unknown_visitor"] += 1
+                continue
+            known.append(each)
+            if each.kind is Kind.CONSENT and decode_signals(each.meta.signals).opted_out:
+                self._opted_out.add(visitor)
+        rows.others = known
+        if self._opted_out:
+            wanted = [
+                each for each in rows.events if people.visitor(each.visitor) not in self._opted_out
+            ]
+            rows.dropped["opted_out"] += len(rows.events) - len(wanted)
+            rows.events = wanted
 
     def _store_events(
         self, chunk: int, events: Sequence[EventRow], people: ChunkOrdinals, *, doubtful: bool
@@ -157,65 +250,19 @@ class Loader:
             columns, None, lambda piece: store.insert_by_visitor(piece, except_rows=owners)
         )
 
-    def _partner_ids(
-        self, chunk: int, others: Sequence[Record], people: ChunkOrdinals
-    ) -> PartnerIdColumns:
-        rows: list[tuple[Any, ...]] = []
-        for record in others:
+    def _partner_ids(self, chunk: int, rows: ChunkRows, people: ChunkOrdinals) -> PartnerIdColumns:
+        found: list[PartnerRow] = []
+        for record in rows.others:
+            if record.kind is not Kind.OFFER and record.kind is not Kind.PARTNER_ID:
+                continue
             partner = self._state().partner(record.meta.partner)
             if partner is None:
-                continue
-            if record.kind is Kind.OFFER:
-                rows.append(self._offer_row(record, partner, people.visitor(record.visitor)))
-            elif record.kind is Kind.PARTNER_ID:
-                rows.append(self._returned_row(record, partner))
-        return partner_columns(chunk, rows)
-
-    def _offer_row(self, record: Record, partner: Partner, visitor: int) -> tuple[Any, ...]:
-        at_ms, nonce = record.received_us // 1000, record.meta.nonce
-        self._offers[nonce] = Offer(nonce=nonce, partner=partner.key, visitor=visitor, at_ms=at_ms)
-        return (
-            record.row,
-            at_ms,
-            partner.key,
-            partner.id_space,
-            "offered",
-            "",
-            nonce,
-            visitor,
-            "",
-            0,
-        )
-
-    def _returned_row(self, record: Record, partner: Partner) -> tuple[Any, ...]:
-        offer = self._offers.get(record.meta.nonce)
-        visitor, uid = offer.visitor if offer else 0, record.meta.uid
-        if offer is None or offer.partner != partner.key:
-            # Why no visitor: without an open offer nothing proves whose id this is.
-            action, reason, visitor, uid = "refused", "no_offer", 0, ""
-        elif record.meta.reason:
-            action, reason = "refused", record.meta.reason
-        elif not uid:
-            action, reason = "deleted", ""
-        else:
-            action, reason = "stored", ""
-            del self._offers[record.meta.nonce]
-        ordinal = 0
-        if uid:
-            ordinal = int(self._stores.partner_ids.id_ordinals(partner.id_space, [uid])[0])
-        at_ms = record.received_us // 1000
-        return (
-            record.row,
-            at_ms,
-            partner.key,
-            partner.id_space,
-            action,
-            reason,
-            record.meta.nonce,
-            visitor,
-            uid,
-            ordinal,
-        )
+                rows.dropped["partner_off"] += 1
+            elif record.kind is Kind.OFFER:
+                found += self._callbacks.offered(record, partner, people.visitor(record.visitor))
+            else:
+                found.append(self._callbacks.returned(record, partner))
+        return partner_columns(chunk, found)
 
     def _identifications(
         self, chunk: int, rows: ChunkRows, people: ChunkOrdinals
@@ -227,12 +274,17 @@ class Loader:
                 customer = people.customer(record.meta.proved)
                 at_ms = record.received_us // 1000
                 self._clicks[visitor] = max(at_ms, self._clicks.get(visitor, 0))
+                site, link = record.meta.site, record.meta.nonce
                 observed.append(
-                    (record.row, at_ms, at_ms, visitor, customer, "click", False, record.meta.site)
+                    (record.row, at_ms, at_ms, visitor, customer, "click", False, site, link)
                 )
         for event in rows.events:
+            if event.type in {"alias", "group"} or not (
+                event.proved or event.claimed or (self._clicks and event.type == "page")
+            ):
+                continue
             visitor = people.visitor(event.visitor)
-            if not visitor or event.flags & Flag.BOT:
+            if not visitor or event.flags & BOT:
                 continue
             if event.proved:
                 customer, method, claimed = people.customer(event.proved), event.method, False
@@ -246,9 +298,11 @@ class Loader:
             # Why: a click is dated by receipt, so what confirms it must be dated by the same clock.
             at_ms = received_ms if method == "page" else event.at_ms
             observed.append(
-                (event.row, received_ms, at_ms, visitor, customer, method, claimed, event.site)
+                (event.row, received_ms, at_ms, visitor, customer, method, claimed, event.site, 0)
             )
-        row, received, at, visitors, customers, methods, claims, sites = transposed(observed, 8)
+        row, received, at, visitors, customers, methods, claims, sites, proofs = transposed(
+            observed, 9
+        )
         return IdentificationColumns(
             chunk=[chunk] * len(observed),
             row=row,
@@ -259,6 +313,7 @@ class Loader:
             method=methods,
             claimed=claims,
             site=sites,
+            proof=proofs,
         )
 
     def _clicked_before(self, visitor: int, at_ms: int) -> bool:
@@ -270,15 +325,16 @@ class Loader:
         told = [
             (each.row, each.received_ms, each.visitor, each.signals, each.site)
             for each in rows.events
+            if each.signals
         ]
         told += [
             (each.row, each.received_us // 1000, each.visitor, each.meta.signals, each.meta.site)
             for each in rows.others
-            if each.kind is not Kind.PARTNER_ID
+            if each.meta.signals and each.kind is not Kind.PARTNER_ID
         ]
         for number, received_ms, name, signals, site in sorted(told):
             visitor = people.visitor(name)
-            if not visitor or not signals or self._signals.get(visitor) == signals:
+            if not visitor or self._signals.get(visitor) == signals:
                 continue
             self._signals[visitor] = signals
             changed.append((number, received_ms, visitor, signals, site))

@@ -1,13 +1,15 @@
 """Which audiences a person is in, and which of them its own browser may be told.
 
-Audiences of the customer are told only between an authenticated link and logout.
+Audiences of the customer, and those of the browser that its customer decides, are told only between
+an authenticated link and logout.
 """
 
 from typing import Final
 
 from pyroaring import BitMap
 
-from matching.consent.decide import Signals, Use, decode_signals
+from audiences.definitions import tells_of_customer
+from matching.consent.decide import Signals, Use
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
 from service.engine.engine import Engine
@@ -16,7 +18,6 @@ from service.tag.tag_state import Site
 
 AUTHENTICATED: Final = frozenset({"login", "purchase", "server"})
 SIGNED_OUT: Final = "Signed Out"
-EVENTS_READ: Final = 200
 
 
 def audiences_of(engine: Engine, subject: Subject) -> list[str]:
@@ -32,14 +33,20 @@ def audiences_of(engine: Engine, subject: Subject) -> list[str]:
 
 def public_audiences(engine: Engine, visitor: int, site: Site, *, gpc: bool) -> list[str]:
     """Give the audiences marked public to this site that this browser may learn of."""
-    history = engine.stores.consents.history(visitor)
-    signals = decode_signals(history[0].signals) if history else Signals(gpc=gpc)
-    if not engine.decide(signals, Use.PERSONALISE, None, site.key).allowed:
+    standing = engine.stores.consents.standing(visitor)
+    signals = standing.signals if standing else Signals(gpc=gpc)
+    if signals is None or not engine.decide(signals, Use.PERSONALISE, None, site.key).allowed:
         return []
+    browser = BitMap([visitor])
+    customers = engine.criteria.people(Identity.BROWSER).customers_of(browser)
     person = _person(engine, visitor)
-    told = BitMap([visitor]) if person is None else BitMap([visitor, person])
+    told = browser if person is None else browser | BitMap([person])
+    if engine.suppressed & (told | customers):
+        return []
     audiences = engine.criteria.world.audiences
     public = {key for key, audience in audiences.items() if site.key in audience.public_to}
+    if customers and person is None:
+        public = {key for key in public if not tells_of_customer(key, audiences)}
     return sorted(
         key
         for identity in Identity
@@ -58,8 +65,7 @@ def _person(engine: Engine, visitor: int) -> int | None:
     if not links:
         return None
     newest = max(links, key=lambda link: link.at_ms)
-    events = engine.stores.asked_events.events_of([visitor], EVENTS_READ)
-    left = [event.at_ms for event in events if event.event == SIGNED_OUT]
-    if left and max(left) >= newest.at_ms:
+    left_ms = engine.stores.asked_events.newest(visitor, SIGNED_OUT)
+    if left_ms is not None and left_ms >= newest.at_ms:
         return None
     return newest.customer if newest.customer < VISITOR_FIRST else None

@@ -4,12 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from clickhouse_connect.driver.client import Client
 
 from service.engine.chunk_rows import BadRow
 from service.engine.sql import sql
+from service.tag.record import Record
 
 
 class JobRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +22,38 @@ class JobRow(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     detail: str
     at_us: int
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a chunk's records."""
+
+    stored: int
+    bad: int
+    dropped: Counter[str]
+
+
+class BadRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was set aside, with its whole bytes."""
+
+    chunk: int
+    row: int
+    received_ms: int
+    reason: str
+    detail: str
+    bytes: bytes
+    replayed: bool
+
+    @property
+    def origin(self) -> str:
+        """Name the record for ever: `CHUNK:ROW`."""
+        return f"{self.chunk}:{self.row}"
+
+
+class Tries(msgspec.Struct, frozen=True, kw_only=True):
+    """A chunk's records without those tried again before; `again` maps origins to rows."""
+
+    records: list[Record]
+    again: dict[str, int]
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,26 +88,30 @@ class OperationStore:
         """Give the first chunk number that no ledger row has."""
         return int(self._client.query(sql("newest_chunk")).result_rows[0][0]) + 1
 
-    def is_loaded(self, chunk: int) -> bool:
-        """Tell whether a chunk is wholly in the tables."""
-        rows = self._client.query(sql("chunk_is_loaded"), parameters={"chunk": chunk}).result_rows
-        return bool(rows[0][0])
+    def ledger_row(self, chunk: int) -> LedgerRow | None:
+        """Give what became of a chunk once it is wholly in the tables, else None."""
+        rows = self._client.query(sql("ledger_row"), parameters={"chunk": chunk}).result_rows
+        if not rows:
+            return None
+        stored, bad, dropped = rows[0]
+        return LedgerRow(stored=stored, bad=bad, dropped=Counter(dropped))
 
-    def put_chunk(
-        self, chunk: int, *, name: str, records: int, stored: int, dropped: Counter[str], bad: int
-    ) -> None:
+    def put_chunk(self, chunk: int, *, name: str, records: int, row: LedgerRow) -> None:
         """Write a chunk's ledger row; the proof that nothing of it is missing."""
-        row = [chunk, name, records, stored, dict(dropped), bad, time.time_ns() // 1_000_000]
+        at_ms = time.time_ns() // 1_000_000
+        line = [chunk, name, records, row.stored, dict(row.dropped), row.bad, at_ms]
         columns = ["chunk", "name", "records", "stored", "dropped", "bad", "at"]
-        self._client.insert("chunks", [row], column_names=columns)
+        self._client.insert("chunks", [line], column_names=columns)
 
     def put_bad(self, chunk: int, rows: Sequence[BadRow]) -> None:
         """Set bad records aside; rows that are there already are not doubled."""
+        if not rows:
+            return
         there = self.rows_of_chunk(chunk)
         fresh = [row for row in rows if row.row not in there]
         if not fresh:
             return
-        data = [
+        data: list[list[Any]] = [
             [chunk, row.row, row.received_ms, row.reason, row.detail, row.bytes] for row in fresh
         ]
         columns = ["chunk", "row", "received_at", "reason", "detail", "bytes"]
@@ -84,10 +122,62 @@ class OperationStore:
         found = self._client.query(sql("bad_rows_of_chunk"), parameters={"chunk": chunk})
         return {row for (row,) in found.result_rows}
 
-    def bad_records(self, limit: int) -> list[dict[str, object]]:
-        """List the newest bad records."""
-        found = self._client.query(sql("bad_records"), parameters={"limit": limit})
-        return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
+    def bad_records(self, limit: int, *, only_untried: bool = False) -> list[BadRecord]:
+        """List bad records, the newest first; those that were not tried again, oldest first."""
+        name = "untried_bad_records" if only_untried else "bad_records"
+        found = self._client.query(sql(name), parameters={"limit": limit})
+        return [
+            BadRecord(
+                chunk=row[0],
+                row=row[1],
+                received_ms=row[2],
+                reason=row[3],
+                detail=row[4],
+                bytes=bytes.fromhex(row[5]),
+                replayed=bool(row[6]),
+            )
+            for row in found.result_rows
+        ]
+
+    def bad_naming(self, needles: Sequence[bytes]) -> list[tuple[str, bytes]]:
+        """Give CHUNK:ROW and bytes of the bad records that hold one of these texts."""
+        parameters = {"needles": [each.hex() for each in needles]}
+        found = self._client.query(sql("bad_records_naming"), parameters=parameters)
+        return [(origin, bytes.fromhex(content)) for origin, content in found.result_rows]
+
+    def delete_bad(self, origins: Sequence[str]) -> None:
+        """Delete bad records (CHUNK:ROW) for good."""
+        self._client.command(sql("delete_bad_records"), parameters={"origins": list(origins)})
+
+    def untried(self, chunk: int, records: list[Record]) -> Tries:
+        """Leave out what an earlier chunk, or an earlier row of this one, already tried again."""
+        origins = [each.meta.again for each in records if each.meta.again]
+        if not origins:
+            return Tries(records=records, again={})
+        found = self._client.query(
+            sql("replayed_before"), parameters={"chunk": chunk, "origins": origins}
+        )
+        done = {origin for (origin,) in found.result_rows}
+        again: dict[str, int] = {}
+        kept = []
+        for record in records:
+            origin = record.meta.again
+            if origin and (origin in done or origin in again):
+                continue
+            if origin:
+                again[origin] = record.row
+            kept.append(record)
+        return Tries(records=kept, again=again)
+
+    def put_replayed(self, chunk: int, again: dict[str, int], *, doubtful: bool) -> None:
+        """Note that these bad records were tried again, in which chunk and row."""
+        if doubtful and again:
+            found = self._client.query(sql("replays_of_chunk"), parameters={"chunk": chunk})
+            again = {key: row for key, row in again.items() if (row,) not in found.result_rows}
+        if not again:
+            return
+        data = [[key, chunk, row, time.time_ns() // 1_000_000] for key, row in again.items()]
+        self._client.insert("bad_replays", data, column_names=["origin", "chunk", "row", "at"])
 
     def put_job(self, run: int, job: str, status: str, detail: str = "") -> None:
         """Write a state of a run."""

@@ -21,6 +21,7 @@ def publish(path: Path, config: Config, *, suppressed: tuple[str, ...], now_s: i
         suppressed=suppressed,
         vendor_lists=config.vendor_lists,
         callback_base=config.service.public_url,
+        trusted_proxies=config.service.trusted_proxies,
     )
     before = TagStateFile(path).refresh()
     same = msgspec.structs.replace(before, published_s=now_s) == state

@@ -12,7 +12,7 @@ from audiences.exports.seats import Seat
 from audiences.preview import Reach, SeatCount
 from matching.bitmaps import bitmap_of
 from matching.consent.decide import Use
-from matching.consent_store import Decide
+from matching.consent_store import ConsentClass, Decide, allowed_visitors, visitors_with_gpc
 from matching.partner_facts import Partner
 from matching.partner_ids_store import LiveIds
 from matching.people import Identity, People
@@ -41,6 +41,7 @@ class SeatReaches:
 
     def forget(self) -> None:
         """Drop what was gathered; the next question gathers anew."""
+        self._classes: list[ConsentClass] | None = None
         self._allowed: dict[str, BitMap] = {}
         self._live: dict[str, LiveIds] = {}
         self._carriers: dict[tuple[str, Identity], Carriers] = {}
@@ -93,11 +94,21 @@ class SeatReaches:
 
     def _allowed_for(self, partner: Partner) -> BitMap:
         if partner.key not in self._allowed:
-            self._allowed[partner.key] = self._stores.consents.allowed(
+            if self._classes is None:
+                self._classes = self._stores.consents.classes()
+            allowed = allowed_visitors(
+                self._classes,
                 partner.consent,
                 Use.EXPORT,
                 self._decide,
                 visitors=self._stores.customers.visitors(),
                 default_site=self._config.default_site.key,
             )
+            self._allowed[partner.key] = allowed - self._denied_with_gpc(self._classes)
         return self._allowed[partner.key]
+
+    def _denied_with_gpc(self, classes: list[ConsentClass]) -> BitMap:
+        """Give all browsers of everybody who sends GPC from one: it denies for the customer too."""
+        people = self._stores.people.people(Identity.LAST_AUTHENTICATED)
+        with_gpc = visitors_with_gpc(classes, self._decide)
+        return people.visitors_of(people.persons_of_visitors(with_gpc))

@@ -8,12 +8,12 @@ from typing import Final
 
 import msgspec
 
-from matching.contact_hashes import contact_hash, seal
+from matching.contact_hashes import Seal, contact_hash, crm_id_of, redact_text, seal
 from matching.ids import CrmId, VisitorId
 from matching.partner_ids_store import PartnerIdRow
 from service.engine.stores import Stores
 from service.tag.tokens import Keys
-from service.tag.visitor_cookie import read_reference
+from service.tag.visitor_cookie import read_reference, write_reference
 
 VISITOR_HEX_CHARS: Final = 32
 HEX: Final = frozenset("0123456789abcdef")
@@ -38,17 +38,22 @@ class Subjects:
     def __init__(self, stores: Stores, keys: Keys, alias_kinds: Iterable[str]) -> None:
         self._stores = stores
         self._keys = keys
-        self._seal_key = keys.contact_key
+        self._seal: Seal = lambda hash_hex: seal(hash_hex, keys.contact_key)
         self._alias_kinds = tuple(alias_kinds)
 
-    def find(self, text: str) -> Subject | None:
-        """Give the person whom this text names, or None."""
+    def find(self, text: str, *, by_plain_partner_id: bool = True) -> Subject | None:
+        """Give the person whom this text names, or None.
+
+        A partner's id is taken as `ID_SPACE:ID`, and alone only where a mistake does no harm: two
+        partners may give two people the same id.
+        """
         finders: tuple[Callable[[str], Subject | None], ...] = (
             self._by_visitor,
             self._by_crm_id,
             self._by_contact,
             self._by_alias,
-            self._by_partner_id,
+            self._by_spaced_partner_id,
+            *([self._by_partner_id] if by_plain_partner_id else []),
         )
         for finder in finders:
             subject = finder(text.strip())
@@ -94,11 +99,19 @@ class Subjects:
 
     def possible_names(self, text: str) -> list[tuple[str, str | bytes]]:
         """Give every name that a text could be, for somebody who is known no more."""
-        names: list[tuple[str, str | bytes]] = [("crm_id", text), *self._contact_names(text)]
-        names += [(kind, text) for kind in self._alias_kinds]
-        if len(text) == VISITOR_HEX_CHARS and set(text) <= HEX:
-            names.append(("visitor", bytes.fromhex(text)))
+        text = text.strip()
+        names: list[tuple[str, str | bytes]] = [("crm_id", crm_id_of(text, self._seal))]
+        names += self._contact_names(text)
+        names += [(kind, redact_text(text, self._seal)) for kind in self._alias_kinds]
+        visitor = self._visitor_of(text)
+        if visitor is not None:
+            names.append(("visitor", visitor))
+        names += [("partner_id", f"{space}\0{each}") for space, each in _spaced(text)]
         return names
+
+    def reference_of(self, visitor: bytes) -> str:
+        """Give the reference by which pages and backends name a visitor."""
+        return write_reference(self._keys, VisitorId(visitor))
 
     def partner_ids_of(self, subject: Subject) -> list[PartnerIdRow]:
         """Give the rows of the table of correspondence for this person."""
@@ -106,17 +119,20 @@ class Subjects:
             return []
         return self._stores.partner_ids.of_visitors(list(subject.visitors))
 
+    def _visitor_of(self, text: str) -> VisitorId | None:
+        if len(text) == VISITOR_HEX_CHARS and set(text) <= HEX:
+            return VisitorId(bytes.fromhex(text))
+        return read_reference(self._keys, text)
+
     def _by_visitor(self, text: str) -> Subject | None:
-        visitor = read_reference(self._keys, text)
-        if visitor is None and len(text) == VISITOR_HEX_CHARS and set(text) <= HEX:
-            visitor = VisitorId(bytes.fromhex(text))
+        visitor = self._visitor_of(text)
         if visitor is None:
             return None
         ordinal = int(self._stores.customers.find_visitors([visitor])[0])
         return self.of_visitor(ordinal) if ordinal else None
 
     def _by_crm_id(self, text: str) -> Subject | None:
-        ordinal = int(self._stores.customers.find_customers([text])[0])
+        ordinal = int(self._stores.customers.find_customers([crm_id_of(text, self._seal)])[0])
         return self.of_customer(ordinal) if ordinal else None
 
     def _by_contact(self, text: str) -> Subject | None:
@@ -130,18 +146,36 @@ class Subjects:
         names = []
         for kind in ("email", "phone"):
             try:
-                names.append((kind, seal(contact_hash(kind, text), self._seal_key)))
+                names.append((kind, self._seal(contact_hash(kind, text))))
             except ValueError:
                 continue
         return names
 
     def _by_alias(self, text: str) -> Subject | None:
         for kind in self._alias_kinds:
-            customer = self._stores.customers.find_by_name(kind, text)
+            alias = redact_text(text, self._seal)
+            customer = self._stores.customers.find_by_name(kind, alias)
             if customer:
                 return self.of_customer(customer)
+        return None
+
+    def _by_spaced_partner_id(self, text: str) -> Subject | None:
+        for space, each in _spaced(text):
+            visitor = self._stores.partner_ids.visitor_of(each, id_space=space)
+            if visitor:
+                return self.of_visitor(visitor)
         return None
 
     def _by_partner_id(self, text: str) -> Subject | None:
         visitor = self._stores.partner_ids.visitor_of(text)
         return self.of_visitor(visitor) if visitor else None
+
+
+def _spaced(text: str) -> list[tuple[str, str]]:
+    """Read `ID_SPACE:ID` in every way, for both may hold colons."""
+    parts = text.split(":")
+    return [
+        (":".join(parts[:count]), ":".join(parts[count:]))
+        for count in range(1, len(parts))
+        if parts[0] and any(parts[count:])
+    ]

@@ -60,20 +60,35 @@ class Tombstones:
             os.close(handle)
         self._remember(tombstone)
 
+    @property
+    def forbid_nothing(self) -> bool:
+        """Whether no record can be refused, so that nobody's names need to be hashed."""
+        return not self._erased and not self._suppressed
+
     def forbids(self, names: Iterable[tuple[str, str | bytes]], *, oldest_ms: int) -> bool:
         """Tell whether a record that names these, received or dated at `oldest_ms`, is refused."""
-        if not self._erased and not self._suppressed:
+        if self.forbid_nothing:
             return False
         hashes = [self.hash_of(kind, name) for kind, name in names if name]
         return any(
             each in self._suppressed or oldest_ms <= self._erased.get(each, -1) for each in hashes
         )
 
-    def refuses_import(self, kind: str, name: str) -> bool:
+    def refuses_import(self, kind: str, name: str | bytes) -> bool:
         """Tell whether an import of this name is refused until it is lifted."""
         if not self._refused:
             return False
         return self.hash_of(kind, name) in self._refused
+
+    def together(self, names: Iterable[tuple[str, str | bytes]]) -> set[str]:
+        """Give every hash that was erased or suppressed together with one of these names."""
+        asked = {self.hash_of(kind, name) for kind, name in names if name}
+        return {
+            each
+            for line in self.lines
+            if line.act is not Act.LIFT and asked & set(line.hashes)
+            for each in line.hashes
+        }
 
     @property
     def suppressed(self) -> tuple[str, ...]:

@@ -4,14 +4,20 @@ The click alone proves little (mail scanners click too): it counts once a page e
 follows, which `matching/people.py` judges.
 """
 
+from typing import Final
+from urllib.parse import quote
+
 from matching.consent.decide import Use, encode_signals
-from matching.contact_hashes import redact_text
+from matching.contact_hashes import crm_id_of, redact_text
 from service.tag import visitor_cookie
 from service.tag.collect import Collector, Outcome
 from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagAnswer, TagRequest, header_signals, refusal
 from service.tag.steps import DropReason
 from service.tag.tokens import TokenError, read_click
+
+URL_SIGNS: Final = "%/:?#[]@!$&'()*+,;=~"
+"""What stays as it is in a target; anything else is encoded, for headers hold Latin-1 alone."""
 
 
 def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
@@ -21,7 +27,7 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
     except TokenError as problem:
         return Outcome(answer=refusal(410, f"this link no longer works: {problem}"))
     headers: tuple[tuple[str, str], ...] = (
-        ("Location", found.target),
+        ("Location", quote(found.target, safe=URL_SIGNS)),
         ("Cache-Control", "no-store"),
         ("Referrer-Policy", "no-referrer"),
     )
@@ -34,9 +40,12 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
     signals = header_signals(request, opted_out=False)
     if not collector.state.decide(signals, Use.STORE, site).allowed:
         return Outcome(answer=plain, dropped=(DropReason.NO_CONSENT,))
-    if collector.is_suppressed("crm_id", found.crm_id.encode()):
+    crm_id = crm_id_of(found.crm_id, collector.seal)
+    if collector.is_suppressed("crm_id", crm_id.encode()):
         return Outcome(answer=plain, dropped=(DropReason.SUPPRESSED,))
     known = collector.cookie_of(request, site)
+    if known is not None and collector.is_suppressed("visitor", known.visitor):
+        return Outcome(answer=plain, dropped=(DropReason.SUPPRESSED,))
     visitor = known.visitor if known else visitor_cookie.mint_visitor()
     if known is None:
         value = visitor_cookie.write_cookie(collector.keys, visitor, now_s=request.now_s)
@@ -44,11 +53,11 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
         headers += (("Set-Cookie", line),)
     meta = Meta(
         site=site.key,
-        proved=redact_text(found.crm_id, collector.seal),
+        proved=crm_id,
         method="click",
         nonce=found.nonce,
         signals=encode_signals(signals),
-        agent=request.header("user-agent")[:512],
+        agent=redact_text(request.header("user-agent")[:512], collector.seal),
     )
     record = write_record(Kind.CLICK, request.received_us, visitor, meta, b"")
     return Outcome(answer=TagAnswer(status=302, headers=headers), records=(record,))

@@ -4,27 +4,35 @@ The journey of each message stands in `steps.py`; which routes exist, in `routes
 """
 
 import base64
-import binascii
 import gzip
+import math
 from collections.abc import Callable, Mapping, Sequence
 from hmac import compare_digest
+from typing import Final
 
 import msgspec
 
+from matching.contact_hashes import crm_id_of
 from matching.ids import VisitorId
 from service.tag import messages, visitor_cookie
 from service.tag.door import Door
-from service.tag.messages import GivenBatch
+from service.tag.messages import Given, GivenBatch, server_time_fault
+from service.tag.rate import Rates
 from service.tag.request import BodyTooLarge, TagAnswer, TagRequest, cors_headers, gif, inflated
 from service.tag.steps import (
+    NO_VISITOR,
     STEPS_OF_SEGMENT,
     STEPS_OF_TAG,
     Draft,
     DropReason,
+    Step,
     Stop,
     record_of,
 )
-from service.tag.tag_state import Site
+from service.tag.tag_state import Site, TagState
+from service.tag.tokens import Keys
+
+ERASED: Final = "erased: this person asked to be forgotten"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +58,10 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 class Collector(Door):
     """Turns tag requests into records."""
 
+    def __init__(self, *, state: Callable[[], TagState], keys: Keys) -> None:
+        super().__init__(state=state, keys=keys)
+        self._rates = Rates()
+
     def collect_tag(self, request: TagRequest) -> Outcome:
         """`POST /t`: the tag's own messages; 204, or 4xx with the reason."""
         site = self.state.site_of_write_key.get(request.fields.get("key", ""))
@@ -58,7 +70,7 @@ class Collector(Door):
         try:
             batch = messages.read_tag_body(inflated(request, messages.BATCH_BYTES_MAX))
         except (messages.Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
-            return _unreadable(request, problem)
+            return _unreadable(request, problem, site)
         return self._collect(request, site, batch, server=False, tag=True)
 
     def collect_segment(self, request: TagRequest, type_: str) -> Outcome:
@@ -70,7 +82,7 @@ class Collector(Door):
             else:
                 batch = messages.read_batch(body)
         except (messages.Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
-            return _unreadable(request, problem)
+            return _unreadable(request, problem, self.site_meant(request))
         site, server = self._site_of(_key_of(request, batch))
         if site is None:
             return refused(request, 401, DropReason.UNKNOWN_KEY, "no site has this write key")
@@ -94,10 +106,13 @@ class Collector(Door):
         site: Site,
         lines: Sequence[bytes],
         *,
-        refused: Callable[[str], bool],
+        refused: Callable[[str, str | bytes], bool],
         received_us: int,
     ) -> Imported:
-        """Take messages from a file as if the site's server had sent them; line numbers from 1."""
+        """Take messages from a file as if the site's server had sent them; line numbers from 1.
+
+        `refused` tells of a kind of name and a name whether this person was erased.
+        """
         request = TagRequest(
             method="POST", path="/v1/batch", query="", headers={}, received_us=received_us
         )
@@ -108,8 +123,12 @@ class Collector(Door):
             if given.message is None:
                 problems.append((number, given.problem))
                 continue
-            if refused(given.message.customer):
-                problems.append((number, "erased: this person asked to be forgotten"))
+            fault = server_time_fault(given.message, received_ms=received_us // 1000)
+            if fault:
+                problems.append((number, fault))
+                continue
+            if refused("crm_id", crm_id_of(given.message.customer, self.seal)):
+                problems.append((number, ERASED))
                 continue
             draft = Draft(
                 message=given.message, raw=given.raw, request=request, site=site, server=True
@@ -120,8 +139,25 @@ class Collector(Door):
             except Stop as stop:
                 problems.append((number, stop.reason))
                 continue
-            records.append(record_of(draft))
+            if draft.visitor != NO_VISITOR and refused("visitor", draft.visitor):
+                problems.append((number, ERASED))
+                continue
+            records.append(record_of(self, draft))
         return Imported(records=tuple(records), refused=tuple(problems))
+
+    def sites_meant(self, request: TagRequest) -> tuple[Site, ...]:
+        """Give the sites for which a request without a readable body may ask: those of its key.
+
+        Without a key outside the body it may be for any of them.
+        """
+        key = request.fields.get("key") or request.fields.get("account") or _basic_key(request)
+        site = self._site_of(key)[0]
+        return (site,) if site else () if key else self.state.sites
+
+    def site_meant(self, request: TagRequest) -> Site | None:
+        """Give the one site whose key stands outside the body."""
+        found = self.sites_meant(request)
+        return found[0] if len(found) == 1 else None
 
     def _site_of(self, key: str) -> tuple[Site | None, bool]:
         site = self.state.site_of_write_key.get(key)
@@ -138,14 +174,24 @@ class Collector(Door):
         if not request.from_allowed_origin(site):
             why = f"pages of {request.header('origin')} may not write to site {site.key}"
             return refused(request, 403, DropReason.ORIGIN_NOT_ALLOWED, why)
-        records: list[bytes] = []
-        dropped: list[DropReason] = []
-        problems: list[dict[str, object]] = []
-        minted: VisitorId | None = None
+        wait_s = self._rates.take(
+            (site.key, server),
+            len(batch.given),
+            rate_max=site.rate_max,
+            now_s=request.received_us / 1_000_000,
+        )
+        if wait_s > 0:
+            return _over_rate(request, site, len(batch.given), wait_s)
+        kept = _Kept()
         for index, each in enumerate(batch.given):
             if each.message is None:
-                dropped.append(DropReason.MALFORMED)
-                problems.append({"index": index, "reason": each.problem})
+                kept.refuse(index, each)
+                continue
+            fault = server and server_time_fault(
+                each.message, received_ms=request.received_us // 1000
+            )
+            if fault:
+                kept.refuse(index, Given(message=None, raw=each.raw, problem=fault))
                 continue
             draft = Draft(
                 message=each.message,
@@ -155,43 +201,34 @@ class Collector(Door):
                 server=server,
                 sent_at=batch.sent_at,
             )
-            if minted is not None:
-                draft.visitor, draft.new_visitor = minted, True
-            try:
-                for step in STEPS_OF_TAG if tag else STEPS_OF_SEGMENT:
-                    step(self, draft)
-            except Stop as stop:
-                dropped.append(stop.reason)
-                records.extend(stop.records)
-                continue
-            if draft.new_visitor:
-                minted = draft.visitor
-            records.append(record_of(draft))
-        answer = self._answer(request, site, minted, problems, tag=tag)
-        return Outcome(answer=answer, records=tuple(records), dropped=tuple(dropped))
-
-    def _answer(
-        self,
-        request: TagRequest,
-        site: Site,
-        minted: VisitorId | None,
-        problems: list[dict[str, object]],
-        *,
-        tag: bool,
-    ) -> TagAnswer:
-        headers = cors_headers(request)
-        if not tag:
-            body: dict[str, object] = {"success": True}
-            if problems:
-                body["refused"] = problems
-            fixed = (("Content-Type", "application/json"),)
-            return TagAnswer(status=200, headers=headers + fixed, body=msgspec.json.encode(body))
-        if problems:
-            status, body_bytes = 400, msgspec.json.encode({"refused": problems})
+            self._take(draft, kept, STEPS_OF_TAG if tag else STEPS_OF_SEGMENT)
+        nothing = len(kept.problems) == len(batch.given) > 0
+        if tag:
+            answer = self._tag_answer(request, site, kept)
         else:
-            status, body_bytes = 204, b""
-        headers += self._cookie_headers(request, site, minted)
-        return TagAnswer(status=status, headers=headers, body=body_bytes)
+            answer = _segment_answer(request, site, kept, status=400 if nothing else 200)
+        return Outcome(answer=answer, records=tuple(kept.records), dropped=tuple(kept.dropped))
+
+    def _take(self, draft: Draft, kept: "_Kept", steps: Sequence[Step]) -> None:
+        if kept.minted is not None:
+            draft.visitor, draft.new_visitor = kept.minted, True
+        try:
+            for step in steps:
+                step(self, draft)
+        except Stop as stop:
+            kept.dropped.append(stop.reason)
+            kept.records.extend(stop.records)
+            return
+        if draft.new_visitor:
+            kept.minted = draft.visitor
+        kept.records.append(record_of(self, draft))
+
+    def _tag_answer(self, request: TagRequest, site: Site, kept: "_Kept") -> TagAnswer:
+        headers = cors_headers(request, site) + self._cookie_headers(request, site, kept.minted)
+        if not kept.problems:
+            return TagAnswer(status=204, headers=headers)
+        body = msgspec.json.encode({"refused": kept.problems})
+        return TagAnswer(status=400, headers=headers, body=body)
 
     def _cookie_headers(
         self, request: TagRequest, site: Site, minted: VisitorId | None
@@ -208,30 +245,70 @@ class Collector(Door):
         return (("Set-Cookie", line), ("Jumelle-Visitor", reference))
 
 
-def refused(request: TagRequest, status: int, reason: DropReason, why: str) -> Outcome:
-    """Refuse a whole request with its reason."""
+class _Kept(msgspec.Struct):
+    """What has become of a request's messages so far."""
+
+    records: list[bytes] = []
+    dropped: list[DropReason] = []
+    problems: list[dict[str, object]] = []
+    minted: VisitorId | None = None
+
+    def refuse(self, index: int, given: Given) -> None:
+        """Note a message that cannot be read, with its place and the reason."""
+        self.dropped.append(DropReason.TOO_LARGE if given.oversized else DropReason.MALFORMED)
+        self.problems.append({"index": index, "reason": given.problem})
+
+
+def _segment_answer(request: TagRequest, site: Site, kept: _Kept, *, status: int) -> TagAnswer:
+    body: dict[str, object] = {"success": status == 200}
+    if kept.problems:
+        body["refused"] = kept.problems
+    headers = (*cors_headers(request, site), ("Content-Type", "application/json"))
+    return TagAnswer(status=status, headers=headers, body=msgspec.json.encode(body))
+
+
+def _over_rate(request: TagRequest, site: Site, count: int, wait_s: float) -> Outcome:
+    # Why whole: the sender repeats the request, and half of it would then come twice.
+    why = f"site {site.key} takes {site.rate_max:g} messages a second; send this again later"
+    outcome = refused(request, 429, DropReason.OVER_RATE, why, site)
+    retry = ("Retry-After", str(math.ceil(wait_s)))
+    answer = msgspec.structs.replace(outcome.answer, headers=(*outcome.answer.headers, retry))
+    return Outcome(answer=answer, dropped=(DropReason.OVER_RATE,) * count)
+
+
+def refused(
+    request: TagRequest, status: int, reason: DropReason, why: str, site: Site | None = None
+) -> Outcome:
+    """Refuse a whole request with its reason, which pages of the site may read."""
+    sites = () if site is None else (site,)
     body = msgspec.json.encode({"success": False, "reason": reason, "detail": why})
-    headers = (("Content-Type", "application/json"), *cors_headers(request))
+    headers = (("Content-Type", "application/json"), *cors_headers(request, *sites))
     return Outcome(answer=TagAnswer(status=status, headers=headers, body=body), dropped=(reason,))
 
 
-def _unreadable(request: TagRequest, problem: Exception) -> Outcome:
+def _unreadable(request: TagRequest, problem: Exception, site: Site | None) -> Outcome:
     if isinstance(problem, BodyTooLarge):
-        return refused(request, 413, DropReason.TOO_LARGE, str(problem))
-    return refused(request, 400, DropReason.MALFORMED, str(problem))
+        return refused(request, 413, DropReason.TOO_LARGE, str(problem), site)
+    return refused(request, 400, DropReason.MALFORMED, str(problem), site)
 
 
 def _key_of(request: TagRequest, batch: GivenBatch) -> str:
-    scheme, _, coded = request.header("authorization").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(coded, validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
+    if request.header("authorization")[:6].lower() == "basic ":
+        return _basic_key(request)
     if request.fields.get("key"):
         return request.fields["key"]
     named = (each.message.write_key for each in batch.given if each.message)
     return batch.write_key or next((key for key in named if key), "")
+
+
+def _basic_key(request: TagRequest) -> str:
+    scheme, _, coded = request.header("authorization").partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(coded, validate=True).decode().partition(":")[0]
+    except ValueError:  # no base64, no ASCII or no UTF-8
+        return ""
 
 
 def _pixel_message(fields: Mapping[str, str]) -> dict[str, object]:

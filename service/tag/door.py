@@ -32,13 +32,14 @@ class Door:
 
     def cookie_of(self, request: TagRequest, site: Site) -> visitor_cookie.VisitorCookie | None:
         """Give the visitor that the request's cookie names, if it is one of ours."""
-        value = visitor_cookie.find_cookie(request.header("cookie"), site.cookie.name)
-        return visitor_cookie.read_cookie(self.keys, value)
+        values = visitor_cookie.find_cookies(request.header("cookie"), site.cookie.name)
+        read = (visitor_cookie.read_cookie(self.keys, each, now_s=request.now_s) for each in values)
+        return next((each for each in read if each is not None), None)
 
     def is_opted_out(self, request: TagRequest) -> bool:
         """Tell whether the browser carries our opt-out cookie."""
-        value = visitor_cookie.find_cookie(request.header("cookie"), OPT_OUT_COOKIE)
-        return visitor_cookie.is_opted_out(self.keys, value)
+        values = visitor_cookie.find_cookies(request.header("cookie"), OPT_OUT_COOKIE)
+        return any(visitor_cookie.is_opted_out(self.keys, each) for each in values)
 
     def is_suppressed(self, kind: str, name: bytes) -> bool:
         """Tell whether a visitor or customer must never be kept again."""

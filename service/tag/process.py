@@ -15,7 +15,7 @@ from litestar import Litestar
 from service.metrics import Balance
 from service.tag.collect import Collector
 from service.tag.routes import TagEndpoint
-from service.tag.spool import Spool, SpoolSettings, writer_name
+from service.tag.spool import Spool, SpoolSettings, count_records, writer_name
 from service.tag.tag_state import TagStateFile
 from service.tag.tokens import Keys
 
@@ -38,6 +38,8 @@ class TagProcess:
         self.state_file.refresh()
         self.keys = Keys.load_or_create(data / "keys.toml")
         self.balance = balance
+        self.trying_again: set[str] = set()
+        """Bad records that wait in this process's spool to be tried again, by origin."""
         self.spool = Spool(
             data / "spool", writer=writer_name(worker), settings=settings, clock=time.monotonic
         )
@@ -45,6 +47,10 @@ class TagProcess:
         self.endpoint = TagEndpoint(
             collector=self.collector, spool=self.spool, balance=balance, clock=clock
         )
+
+    def records_waiting(self) -> int:
+        """Count what this process received and the loader has not claimed yet."""
+        return self.spool.open_records + sum(map(count_records, self.spool.closed()))
 
     async def keep_house(self) -> None:
         """Close old chunks and read new states, for ever."""

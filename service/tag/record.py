@@ -5,6 +5,7 @@ u16 size of meta | meta (msgpack) | body`. The length counts what follows the cr
 everything after itself.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -45,9 +46,11 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_
     uid: str = ""
     reason: str = ""
     sent_at: str = ""
+    again: str = ""
+    """Of a bad record that is tried again: which one it was, as CHUNK:ROW."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One record as the loader sees it; `row` is its place in the chunk."""
 
     row: int
@@ -67,6 +70,8 @@ class Damage(Exception):
         self.torn = torn
 
 
+_KINDS: Final = {int(kind): kind for kind in Kind}
+_KIND_AND_FLAGS: Final = re.compile(rb"[\x01-\x05]\x00")
 _meta_encoder = msgspec.msgpack.Encoder()
 _meta_decoder = msgspec.msgpack.Decoder(Meta)
 
@@ -78,19 +83,44 @@ def write_record(kind: Kind, received_us: int, visitor: bytes, meta: Meta, body:
     return HEAD.pack(len(payload), zlib.crc32(payload)) + payload
 
 
-def read_records(chunk: bytes) -> Iterator[Record]:
+def bytes_of(record: Record) -> bytes:
+    """Give the bytes that a record was read from."""
+    return write_record(record.kind, record.received_us, record.visitor, record.meta, record.body)
+
+
+def read_record(content: bytes) -> Record:
+    """Read the bytes of one record; raise Damage when they are not one."""
+    (record,) = read_records(MAGIC + content)
+    return record
+
+
+def read_records(chunk: bytes, *, start: int = 0, row: int = 0) -> Iterator[Record]:
     """Read a chunk's records in order; raise Damage where the bytes stop making sense.
 
-    `Damage.torn` says that a write was cut off there, so that the tail may be dropped.
+    `Damage.torn` says that a write was cut off there, so that the tail may be dropped. `start` and
+    `row` go on behind a damaged place.
     """
-    if chunk[: len(MAGIC)] != MAGIC:
+    if not start and chunk[: len(MAGIC)] != MAGIC:
         raise Damage(0, "not a chunk of this service", torn=len(chunk) < len(MAGIC))
-    offset, row = len(MAGIC), 0
-    while offset < len(chunk):
+    offset, end = start or len(MAGIC), len(chunk)
+    metas: dict[bytes, Meta] = {}
+    while offset < end:
         payload = _payload_at(chunk, offset)
-        yield _record_of(payload, row, offset)
+        yield _record_of(payload, row, offset, metas)
         offset += HEAD.size + len(payload)
         row += 1
+
+
+def find_record(chunk: bytes, start: int) -> int:
+    """Give the place of the first whole record at or behind `start`; the chunk's end if none is."""
+    for match in _KIND_AND_FLAGS.finditer(chunk, start + HEAD.size):
+        place = match.start() - HEAD.size
+        try:
+            _record_of(_payload_at(chunk, place), 0, place, {})
+        except Damage:
+            continue
+        return place
+    return len(chunk)
 
 
 def _payload_at(chunk: bytes, offset: int) -> bytes:
@@ -108,12 +138,16 @@ def _payload_at(chunk: bytes, offset: int) -> bytes:
     return payload
 
 
-def _record_of(payload: bytes, row: int, offset: int) -> Record:
+def _record_of(payload: bytes, row: int, offset: int, metas: dict[bytes, Meta]) -> Record:
+    """Read one record; `metas` remembers what was decoded, for a batch's records share theirs."""
     kind, _flags, received_us, visitor, size = FIXED.unpack_from(payload)
+    packed = payload[FIXED.size : FIXED.size + size]
+    meta = metas.get(packed)
     try:
-        meta = _meta_decoder.decode(payload[FIXED.size : FIXED.size + size])
-        known = Kind(kind)
-    except (msgspec.MsgspecError, ValueError) as problem:
+        if meta is None:
+            meta = metas[packed] = _meta_decoder.decode(packed)
+        known = _KINDS[kind]
+    except (msgspec.MsgspecError, ValueError, KeyError) as problem:
         raise Damage(offset, f"a record of an unknown version ({problem})", torn=False) from problem
     return Record(
         row=row,

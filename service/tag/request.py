@@ -5,19 +5,24 @@ The ASGI routes make the one and send the other; nothing here knows a server.
 
 import gzip
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from matching.consent.decide import Signals
-from service.tag.tag_state import Site
+from service.tag.tag_state import Networks, Site
 
 GIF: Final = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c000000000100010000020144003b"
 )
+
+
+FIELDS_MAX: Final = 100
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class TagRequest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -35,7 +40,10 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def fields(self) -> Mapping[str, str]:
         """The query's parameters; the first of each name counts."""
-        parsed = parse_qs(self.query, keep_blank_values=True, max_num_fields=100)
+        try:
+            parsed = parse_qs(self.query, keep_blank_values=True, max_num_fields=FIELDS_MAX)
+        except ValueError:
+            return {}  # more parameters than any call of ours has
         return {name: values[0] for name, values in parsed.items()}
 
     def header(self, name: str) -> str:
@@ -57,17 +65,73 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The origin that this service was called by."""
         return f"{self.scheme}://{self.header('host')}"
 
+    def own_origin_of(self, site: Site) -> str:
+        """Give the origin that this service was called by, when the site vouches for its host.
+
+        Anybody can send a Host header: only this machine and the hosts of the site's own pages
+        are believed, all others give "".
+        """
+        host = _host_of(self.own_origin)
+        known = host in LOOPBACK or any(host == _host_of(each) for each in site.origins)
+        return self.own_origin if host and known else ""
+
     @property
     def cut_address(self) -> str:
-        """The sender's network: the last byte of IPv4, all but three groups of IPv6 are gone."""
-        if ":" in self.address:
-            return ":".join(self.address.split(":")[:3]) + "::"
-        return self.address.rpartition(".")[0] + ".0" if "." in self.address else ""
+        """The sender's network: only /24 of IPv4 and /48 of IPv6 stay."""
+        if ":" not in self.address:
+            return self.address.rpartition(".")[0] + ".0" if "." in self.address else ""
+        found = address_of(self.address)
+        if found is None:
+            return ""
+        kept = 24 if found.version == 4 else 48
+        return str(ip_network((found, kept), strict=False).network_address)
 
     def from_allowed_origin(self, site: Site) -> bool:
         """Tell whether a browser page may speak for this site; a request without Origin is none."""
         origin = self.header("origin")
         return not origin or origin in site.origins or origin == self.own_origin
+
+
+def _host_of(origin: str) -> str:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return ""
+    return "" if "@" in parts.netloc or parts.path else parts.hostname or ""
+
+
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """Read an address of either kind; an IPv4 address inside IPv6 is the IPv4 one."""
+    try:
+        found = ip_address(text.strip())
+    except ValueError:
+        return None
+    inside = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return inside or found
+
+
+def through_proxies(request: TagRequest, trusted: Networks) -> TagRequest:
+    """Give the request as the first trusted proxy got it: the visitor's address and scheme.
+
+    What anybody else says of addresses and schemes is not believed.
+    """
+    if not trusted or not _is_in(request.address, trusted):
+        return request
+    address = request.address
+    for hop in reversed(request.header("x-forwarded-for").split(",")):
+        if address_of(hop) is None:
+            break
+        address = hop.strip()
+        if not _is_in(address, trusted):
+            break
+    proto = request.header("x-forwarded-proto").rpartition(",")[2].strip().lower()
+    scheme = proto if proto in {"http", "https"} else request.scheme
+    return msgspec.structs.replace(request, address=address, scheme=scheme)
+
+
+def _is_in(text: str, networks: Networks) -> bool:
+    address = address_of(text)
+    return address is not None and any(address in network for network in networks)
 
 
 class TagAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +148,7 @@ class BodyTooLarge(Exception):
 
 def inflated(request: TagRequest, limit: int) -> bytes:
     """Give the body as the sender wrote it; refuse one that is larger than `limit` bytes."""
-    if request.header("content-encoding") != "gzip":
+    if request.header("content-encoding").strip().lower() not in {"gzip", "x-gzip"}:
         body = request.body
     else:
         body = _gunzip(request.body, limit)
@@ -105,10 +169,10 @@ def _gunzip(body: bytes, limit: int) -> bytes:
     return plain
 
 
-def cors_headers(request: TagRequest) -> tuple[tuple[str, str], ...]:
-    """Let the calling page read the answer; callers check the origin before."""
+def cors_headers(request: TagRequest, *sites: Site) -> tuple[tuple[str, str], ...]:
+    """Let the calling page read the answer, when one of these sites allows its origin."""
     origin = request.header("origin")
-    if not origin:
+    if not origin or not any(request.from_allowed_origin(site) for site in sites):
         return ()
     return (
         ("Access-Control-Allow-Origin", origin),
@@ -118,10 +182,12 @@ def cors_headers(request: TagRequest) -> tuple[tuple[str, str], ...]:
     )
 
 
-def preflight(request: TagRequest) -> TagAnswer:
-    """Answer a CORS preflight; the request itself is what gets checked."""
+def preflight(request: TagRequest, sites: Iterable[Site]) -> TagAnswer:
+    """Answer a CORS preflight for the sites that the request may be meant for."""
     asked = request.header("access-control-request-headers")
-    headers = cors_headers(request)
+    headers = cors_headers(request, *sites)
+    if not headers:
+        return TagAnswer(status=204, headers=(("Vary", "Origin"),))
     headers += (
         ("Access-Control-Allow-Methods", "GET, POST"),
         ("Access-Control-Allow-Headers", asked or "content-type"),

@@ -18,7 +18,7 @@ from service.metrics import Balance
 from service.tag import messages, sync
 from service.tag.click import click
 from service.tag.collect import Collector, Outcome, refused
-from service.tag.request import TagAnswer, TagRequest, preflight, refusal
+from service.tag.request import TagAnswer, TagRequest, preflight, refusal, through_proxies
 from service.tag.spool import Spool, SpoolFull
 from service.tag.steps import DropReason
 
@@ -43,8 +43,9 @@ RETRY_AFTER_S: Final = 5
 
 def handle(collector: Collector, request: TagRequest) -> Outcome:  # noqa: C901 - one table
     """Answer one request of the tag port; every path of DESIGN's table stands here."""
+    request = through_proxies(request, collector.state.proxy_networks)
     if request.method == "OPTIONS":
-        return Outcome(answer=preflight(request))
+        return Outcome(answer=preflight(request, collector.sites_meant(request)))
     match request.path.strip("/").split("/"), request.method:
         case ["t"], "POST":
             return collector.collect_tag(request)
@@ -129,7 +130,9 @@ class TagEndpoint:
         request = _request_of(scope, body or b"", received_us=int(self._clock() * 1_000_000))
         if body is None:
             why = f"a body of more than {BODY_BYTES_MAX} bytes"
-            outcome = refused(request, 413, DropReason.TOO_LARGE, why)
+            outcome = refused(
+                request, 413, DropReason.TOO_LARGE, why, self._collector.site_meant(request)
+            )
         else:
             outcome = handle(self._collector, request)
         await _send(send, await self._keep(outcome))
@@ -139,15 +142,23 @@ class TagEndpoint:
         if outcome.records:
             try:
                 self._spool.append(outcome.records)
-                await self._spool.kept()
             except SpoolFull as problem:
                 dropped[DropReason.SPOOL_FULL] += len(outcome.records)
                 self._balance.received(kept=0, dropped=dropped)
-                retry = ("Retry-After", str(RETRY_AFTER_S))
-                why = f"nothing was kept, try again: {problem}"
-                return refusal(503, why, retry, *cors_of(outcome.answer))
+                return _try_again(outcome.answer, problem)
         self._balance.received(kept=len(outcome.records), dropped=dropped)
+        if outcome.records:
+            try:
+                await self._spool.kept()
+            except SpoolFull as problem:
+                # Why counted as kept: the file is there and is loaded; a retry is its duplicate.
+                return _try_again(outcome.answer, problem)
         return outcome.answer
+
+
+def _try_again(answer: TagAnswer, problem: SpoolFull) -> TagAnswer:
+    retry = ("Retry-After", str(RETRY_AFTER_S))
+    return refusal(503, f"nothing was kept, try again: {problem}", retry, *cors_of(answer))
 
 
 def cors_of(answer: TagAnswer) -> list[tuple[str, str]]:

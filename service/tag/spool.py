@@ -1,8 +1,9 @@
 """The spool: records go in, closed chunk files come out for the loader. Acknowledged means kept.
 
 A writer owns one folder `spool/w<k>-<boot>/`; its newest file is `NNNNNNNN.open`, a closed chunk
-is `.chunk`. With `ack = "write"` the bytes are in the page cache when `append` returns (a killed
-process loses nothing) and on disk within 20 ms; with `ack = "fsync"` `kept` waits for the disk.
+is `NNNNNNNN.RECORDS.chunk`. With `ack = "write"` the bytes are in the page cache when `append`
+returns (a killed process loses nothing) and on disk within 20 ms; with `ack = "fsync"` `kept` waits
+for the disk.
 """
 
 import asyncio
@@ -12,14 +13,24 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from service.tag.record import MAGIC
+from service.tag.record import MAGIC, Damage, find_record, read_records
 
 SYNC_EVERY_S: Final = 0.02
+
+
+def sync_call(system: Any) -> Callable[[int], None]:
+    """Give what brings a file's bytes to the disk; macOS has fsync alone, which keeps as much."""
+    found: Callable[[int], None] = getattr(system, "fdatasync", system.fsync)
+    return found
+
+
+_to_disk: Final = sync_call(os)
 
 
 class SpoolFull(Exception):
@@ -47,8 +58,8 @@ class Spool:
         self._clock = clock
         # Why a hidden name first: the reader takes an unlocked folder for a dead writer's.
         draft = root / f".{writer}"
-        draft.mkdir(parents=True)
-        self._lock = (draft / "lock").open("w")
+        draft.mkdir(parents=True, mode=0o700)
+        self._lock = os.fdopen(os.open(draft / "lock", os.O_WRONLY | os.O_CREAT, 0o600), "w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.folder = draft.rename(root / writer)
         sync_folder(root)
@@ -56,31 +67,49 @@ class Spool:
         self._file = -1
         self._bytes = 0
         self._opened = 0.0
+        self._records = 0
         self._size_seen = spool_bytes(root)
         self._size_seen_at = clock()
-        self.records = 0
         self._syncer = _Syncer()
 
     def append(self, records: Sequence[bytes]) -> None:
         """Write the records in order, all or none; raise SpoolFull when they cannot be kept."""
-        self._refuse_when_full()
+        why = self.full()
+        if why:
+            raise SpoolFull(why)
+        if self._syncer.failed:
+            self._abandon()
         if self._file < 0:
             self._open_next()
         joined = b"".join(records)
-        try:
-            written = os.write(self._file, joined)
-        except OSError as problem:
-            self._abandon()
-            raise SpoolFull(f"the spool could not be written: {problem}") from problem
-        if written != len(joined):
-            self._abandon()
-            raise SpoolFull(f"the disk took {written} of {len(joined)} bytes")
-        self._bytes += written
-        self._size_seen += written
-        self.records += len(records)
+        self._write(joined)
+        self._bytes += len(joined)
+        self._size_seen += len(joined)
+        self._records += len(records)
         self._syncer.changed(self._file)
         if self._bytes >= self._settings.chunk_bytes_max:
             self.close_chunk()
+
+    @property
+    def open_records(self) -> int:
+        """How many records the open chunk holds."""
+        return self._records
+
+    def closed(self) -> list[Path]:
+        """List this writer's closed chunks that the loader has not claimed yet."""
+        return [*self.folder.glob("*.chunk"), *self.folder.glob("*.torn")]
+
+    def full(self) -> str:
+        """Say why nothing more can be taken; empty while it can."""
+        now = self._clock()
+        if now - self._size_seen_at > 1:
+            self._size_seen, self._size_seen_at = spool_bytes(self._root), now
+        if self._size_seen > self._settings.spool_bytes_max:
+            return f"the spool holds {self._size_seen} bytes, its limit"
+        free = os.statvfs(self._root)
+        if free.f_bavail * free.f_frsize < self._settings.reserve_bytes:
+            return "the disk has only its reserve left"
+        return ""
 
     async def kept(self) -> None:
         """Wait until what was appended is as safe as `ack` promises."""
@@ -97,10 +126,14 @@ class Spool:
         """Sync, close and rename the open file, so that the loader may claim it."""
         if self._file < 0:
             return
+        if self._syncer.failed:
+            self._abandon()
+            return
         handle, self._file = self._file, -1
         self._syncer.finish(handle)
-        path = self._path("open")
-        path.rename(self._path("chunk"))
+        closed = self.folder / f"{self._number:08d}.{self._records}.chunk"
+        self._path("open").rename(closed)
+        self._records = 0
         sync_folder(self.folder)
 
     def close(self) -> None:
@@ -122,6 +155,19 @@ class Spool:
         self._bytes = len(MAGIC)
         self._opened = self._clock()
 
+    def _write(self, joined: bytes) -> None:
+        try:
+            written = os.write(self._file, joined)
+        except OSError as problem:
+            self._abandon()
+            raise SpoolFull(f"the spool could not be written: {problem}") from problem
+        if written != len(joined):
+            # Why: some of these records may be whole, but the sender hears that none was kept.
+            with suppress(OSError):
+                os.ftruncate(self._file, self._bytes)
+            self._abandon()
+            raise SpoolFull(f"the disk took {written} of {len(joined)} bytes")
+
     def _abandon(self) -> None:
         # Why: after a failed write or fsync the file's pages may be lost although the next sync
         # succeeds, so this file is never written again; the reader cuts its torn tail.
@@ -129,19 +175,10 @@ class Spool:
             self._syncer.forget()
             os.close(self._file)
             self._file = -1
+            self._records = 0
             path = self._path("open")
             if path.exists():
                 path.rename(self._path("torn"))
-
-    def _refuse_when_full(self) -> None:
-        now = self._clock()
-        if now - self._size_seen_at > 1:
-            self._size_seen, self._size_seen_at = spool_bytes(self._root), now
-        if self._size_seen > self._settings.spool_bytes_max:
-            raise SpoolFull(f"the spool holds {self._size_seen} bytes, its limit")
-        free = os.statvfs(self._root)
-        if free.f_bavail * free.f_frsize < self._settings.reserve_bytes:
-            raise SpoolFull("the disk has only its reserve left")
 
     def _path(self, ending: str) -> Path:
         return self.folder / f"{self._number:08d}.{ending}"
@@ -155,6 +192,8 @@ class _Syncer:
         self._handle = -1
         self._dirty = False
         self._syncing = False
+        self.failed = False
+        """Whether the disk refused to keep what was written to the open file."""
         self._stopped = False
         self._waiting: list[Future[None]] = []
         self._thread = threading.Thread(target=self._run, name="spool-sync", daemon=True)
@@ -177,15 +216,19 @@ class _Syncer:
     def finish(self, handle: int) -> None:
         with self._wake:
             self._wake.wait_for(lambda: not self._syncing)
-            os.fdatasync(handle)
+            problem: Exception | None = None
+            try:
+                _to_disk(handle)
+            except OSError as failed:
+                problem = SpoolFull(f"the disk did not keep the chunk: {failed}")
             os.close(handle)
             self._handle, self._dirty = -1, False
-            _answer(self._take_waiting(), None)
+            _answer(self._take_waiting(), problem)
 
     def forget(self) -> None:
         with self._wake:
             self._wake.wait_for(lambda: not self._syncing)
-            self._handle, self._dirty = -1, False
+            self._handle, self._dirty, self.failed = -1, False, False
             _answer(self._take_waiting(), SpoolFull("the chunk was given up after a failed write"))
 
     def stop(self) -> None:
@@ -210,11 +253,12 @@ class _Syncer:
     def _sync(self, handle: int, waiting: list[Future[None]]) -> None:
         problem: Exception | None = None
         try:
-            os.fdatasync(handle)
+            _to_disk(handle)
         except OSError as failed:
             problem = SpoolFull(f"the disk did not keep the chunk: {failed}")
         with self._wake:
             self._syncing = False
+            self.failed = self.failed or problem is not None
             self._wake.notify_all()
         _answer(waiting, problem)
 
@@ -245,6 +289,24 @@ def spool_bytes(root: Path) -> int:
         except FileNotFoundError:
             continue
     return total
+
+
+def count_records(path: Path) -> int:
+    """Count a closed chunk's records: by its name, or by its bytes when its writer died."""
+    named = path.suffixes[-2:]
+    if len(named) == 2 and named[1] == ".chunk" and named[0][1:].isdigit():
+        return int(named[0][1:])
+    content, start, records = path.read_bytes(), 0, 0
+    while True:
+        try:
+            for _ in read_records(content, start=start):
+                records += 1
+        except Damage as problem:
+            start = find_record(content, problem.offset + 1)
+        else:
+            return records
+        if start == len(content):
+            return records
 
 
 def sync_folder(path: Path) -> None:

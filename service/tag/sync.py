@@ -21,9 +21,10 @@ from service.tag import visitor_cookie
 from service.tag.bots import is_crawler
 from service.tag.collect import Collector, Outcome, refused
 from service.tag.door import OPT_OUT_COOKIE
+from service.tag.messages import UNDECODABLE
 from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagAnswer, TagRequest, cors_headers, gif, refusal
-from service.tag.steps import DropReason
+from service.tag.steps import DropReason, explicit_choices, signal_text
 from service.tag.tag_state import Site
 from service.tag.tokens import (
     CALLBACK_LIVES_S,
@@ -35,6 +36,9 @@ from service.tag.tokens import (
 
 SYNC_COOKIE: Final = "jml_sync"
 SYNCS_A_PAGE: Final = 8
+NO_PUBLIC_URL: Final = "no_public_url"
+"""Why nobody is offered where partners could not be told a host of ours to come back to."""
+SECTIONS_MAX: Final = 32
 
 
 class SyncRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +64,9 @@ def cookie_sync(collector: Collector, request: TagRequest) -> Outcome:
     """`POST /cookie_sync`: say which partners the page may call, and spool each offer."""
     try:
         asked = _decoder.decode(request.body or b"{}")
-    except msgspec.MsgspecError as problem:
-        return refused(request, 400, DropReason.MALFORMED, f"the body of /cookie_sync: {problem}")
+    except UNDECODABLE as problem:
+        why = f"the body of /cookie_sync: {problem}"
+        return refused(request, 400, DropReason.MALFORMED, why, collector.site_meant(request))
     account = request.fields.get("account") or asked.account
     site = collector.state.site_of_write_key.get(account)
     if site is None:
@@ -70,10 +75,17 @@ def cookie_sync(collector: Collector, request: TagRequest) -> Outcome:
         why = f"pages of {request.header('origin')} may not sync for site {site.key}"
         return refused(request, 403, DropReason.ORIGIN_NOT_ALLOWED, why)
     if collector.is_opted_out(request):
-        return refused(request, 401, DropReason.OPTED_OUT, "this browser opted out")
+        return refused(request, 401, DropReason.OPTED_OUT, "this browser opted out", site)
     found = collector.cookie_of(request, site)
     if found is None:
-        return Outcome(answer=_sync_answer(request, [], status="no_cookie"))
+        return Outcome(answer=_sync_answer(request, site, [], status="no_cookie"))
+    if collector.is_suppressed("visitor", found.visitor):
+        answer = _sync_answer(request, site, [], status="ok")
+        return Outcome(answer=answer, dropped=(DropReason.SUPPRESSED,))
+    if not _callback_base(collector, request, site):
+        problems = [(each.key, NO_PUBLIC_URL) for each in collector.state.partners]
+        debug = problems if asked.debug else None
+        return Outcome(answer=_sync_answer(request, site, [], status="ok", debug=debug))
     return _offer(collector, request, site, found.visitor, asked)
 
 
@@ -107,9 +119,10 @@ def _offer(
         attempts[partner.key] = request.now_s
     answer = _sync_answer(
         request,
+        site,
         shown,
         status="ok",
-        debug=choices if asked.debug else None,
+        debug=[(each.key, str(each.status)) for each in choices] if asked.debug else None,
         cookie=_sync_cookie(request, site, attempts),
     )
     return Outcome(answer=answer, records=tuple(records))
@@ -127,7 +140,7 @@ def _make_offer(
     expires_s = request.now_s + CALLBACK_LIVES_S
     callback = Callback(visitor=visitor, nonce=nonce, expires_s=expires_s)
     token = make_callback(collector.keys, partner.key, callback)
-    base = collector.state.callback_base or request.own_origin
+    base = _callback_base(collector, request, site)
     url = sync_url(
         partner,
         callback=callback_url(partner, base=base, token=token),
@@ -137,6 +150,11 @@ def _make_offer(
     )
     meta = Meta(site=site.key, partner=partner.key, nonce=nonce, signals=encode_signals(signals))
     return url, write_record(Kind.OFFER, request.received_us, visitor, meta, b"")
+
+
+def _callback_base(collector: Collector, request: TagRequest, site: Site) -> str:
+    """Give where partners send browsers back to; empty when nobody vouches for a host."""
+    return collector.state.callback_base or request.own_origin_of(site)
 
 
 def our_id(collector: Collector, partner: Partner, visitor: VisitorId) -> str:
@@ -154,6 +172,8 @@ def set_uid(collector: Collector, request: TagRequest) -> Outcome:
         partner, callback, returned = _returned(collector, request)
     except TokenError as problem:
         return _bad_uid(f"no token of a sync that was offered here: {problem}")
+    if collector.is_suppressed("visitor", callback.visitor):
+        return Outcome(answer=gif(), dropped=(DropReason.SUPPRESSED,))
     status = "partner_error" if returned.error else check_partner_id(partner, returned.id)
     deletes = status == IdStatus.EMPTY
     meta = Meta(
@@ -201,14 +221,18 @@ def sync_in(collector: Collector, request: TagRequest, partner_key: str) -> Outc
     signals = Signals(
         gpc=request.header("sec-gpc") == "1",
         gdpr=_flag(request.fields.get("gdpr", "")),
-        tcf=request.fields.get("gdpr_consent", ""),
-        us_privacy=request.fields.get("us_privacy", ""),
-        gpp=request.fields.get("gpp", ""),
+        tcf=signal_text(request.fields.get("gdpr_consent", "")),
+        us_privacy=signal_text(request.fields.get("us_privacy", "")),
+        gpp=signal_text(request.fields.get("gpp", "")),
         gpp_sid=_sids(request.fields.get("gpp_sid", "")),
     )
     for site in collector.state.sites:
         found = collector.cookie_of(request, site)
         if found is None or not _allowed(collector, signals, site)(partner).allowed:
+            continue
+        if collector.is_suppressed("visitor", found.visitor):
+            return Outcome(answer=gif(), dropped=(DropReason.SUPPRESSED,))
+        if not _callback_base(collector, request, site):
             continue
         url, record = _make_offer(collector, request, site, found.visitor, partner, signals)
         headers = (("Location", url), ("Cache-Control", "no-store"))
@@ -220,6 +244,7 @@ def opt_out(collector: Collector, request: TagRequest) -> Outcome:
     """`GET,POST /optout`: forget this browser's cookies and remember only that it wants no more."""
     records: list[bytes] = []
     lines: list[tuple[str, str]] = []
+    value = visitor_cookie.write_opt_out(collector.keys, now_s=request.now_s)
     for site in collector.state.sites:
         found = collector.cookie_of(request, site)
         if found is not None:
@@ -227,18 +252,16 @@ def opt_out(collector: Collector, request: TagRequest) -> Outcome:
             records.append(
                 write_record(Kind.CONSENT, request.received_us, found.visitor, meta, b"")
             )
-        gone = visitor_cookie.set_cookie(site.cookie, "", secure=request.secure, lives_s=0)
-        lines.append(("Set-Cookie", gone))
-        settings = msgspec.structs.replace(site.cookie, name=SYNC_COOKIE)
-        lines.append(
-            ("Set-Cookie", visitor_cookie.set_cookie(settings, "", secure=False, lives_s=0))
-        )
-    settings = visitor_cookie.CookieSettings(name=OPT_OUT_COOKIE)
-    value = visitor_cookie.write_opt_out(collector.keys, now_s=request.now_s)
-    lines.append(("Set-Cookie", visitor_cookie.set_cookie(settings, value, secure=request.secure)))
+        for settings in (site.cookie, _named(site, SYNC_COOKIE)):
+            gone = visitor_cookie.set_cookie(settings, "", secure=request.secure, lives_s=0)
+            lines.append(("Set-Cookie", gone))
+        # Why for every site: where its visitor cookie goes, as a third party's too, this one must.
+        settings = _named(site, OPT_OUT_COOKIE)
+        line = visitor_cookie.set_cookie(settings, value, secure=request.secure)
+        lines.append(("Set-Cookie", line))
     fixed = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))
     body = b"You are opted out: nothing more is kept of this browser."
-    answer = TagAnswer(status=200, headers=(*fixed, *lines), body=body)
+    answer = TagAnswer(status=200, headers=(*fixed, *dict.fromkeys(lines)), body=body)
     return Outcome(answer=answer, records=tuple(records))
 
 
@@ -254,13 +277,13 @@ def _bad_uid(why: str) -> Outcome:
 
 def _signals_of(request: TagRequest, asked: SyncRequest) -> Signals:
     return Signals(
-        tcf=asked.gdpr_consent,
+        tcf=signal_text(asked.gdpr_consent),
         gdpr=None if asked.gdpr is None else bool(asked.gdpr),
-        gpp=asked.gpp,
+        gpp=signal_text(asked.gpp),
         gpp_sid=_sids(asked.gpp_sid),
-        us_privacy=asked.us_privacy,
+        us_privacy=signal_text(asked.us_privacy),
         gpc=request.header("sec-gpc") == "1",
-        explicit=asked.explicit,
+        explicit=explicit_choices(asked.explicit),
     )
 
 
@@ -280,16 +303,17 @@ def _bidder_status(choice: SyncChoice, url: str, *, hide_referrer: bool) -> dict
 
 def _sync_answer(
     request: TagRequest,
+    site: Site,
     shown: list[dict[str, object]],
     *,
     status: str,
-    debug: list[SyncChoice] | None = None,
+    debug: list[tuple[str, str]] | None = None,
     cookie: str = "",
 ) -> TagAnswer:
     body: dict[str, object] = {"status": status, "bidder_status": shown}
     if debug is not None:
-        body["debug"] = [{"bidder": each.key, "error": each.status} for each in debug]
-    headers = (("Content-Type", "application/json"), *cors_headers(request))
+        body["debug"] = [{"bidder": key, "error": error} for key, error in debug]
+    headers = (("Content-Type", "application/json"), *cors_headers(request, site))
     if cookie:
         headers += (("Set-Cookie", cookie),)
     return TagAnswer(status=200, headers=headers, body=msgspec.json.encode(body))
@@ -308,8 +332,12 @@ def _attempts_of(request: TagRequest) -> dict[str, int]:
 
 def _sync_cookie(request: TagRequest, site: Site, attempts: Mapping[str, int]) -> str:
     text = "!".join(f"{key}.{seconds // 60}" for key, seconds in sorted(attempts.items()))
-    settings = msgspec.structs.replace(site.cookie, name=SYNC_COOKIE)
-    return visitor_cookie.set_cookie(settings, text, secure=request.secure)
+    return visitor_cookie.set_cookie(_named(site, SYNC_COOKIE), text, secure=request.secure)
+
+
+def _named(site: Site, name: str) -> visitor_cookie.CookieSettings:
+    """Give how a site sets another of our cookies: wherever its visitor cookie goes."""
+    return msgspec.structs.replace(site.cookie, name=name)
 
 
 def _flag(text: str) -> bool | None:
@@ -317,4 +345,5 @@ def _flag(text: str) -> bool | None:
 
 
 def _sids(text: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in text.split(",") if each.strip().isdigit())
+    given = [each.strip() for each in text.split(",")[:SECTIONS_MAX]]
+    return tuple(int(each) for each in given if each.isascii() and each.isdigit() and len(each) < 6)

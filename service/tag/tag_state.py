@@ -8,8 +8,9 @@ import os
 import time
 from collections.abc import Mapping
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -19,6 +20,8 @@ from matching.partner_facts import Partner
 from service.tag.visitor_cookie import CookieSettings
 
 STALE_AFTER_S: Final = 60
+OTHER_COOKIES: Final = frozenset({"jml_out", "jml_sync"})
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +36,15 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     consent_default: Literal["allow", "deny"] = "deny"
     country_header: str = ""
     currency: str = "EUR"
+    rate_max: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """Messages a second that each tag process takes with the write key, and as many with the
+    server key; 0 is no limit."""
     cookie: CookieSettings = CookieSettings()
+
+    def __post_init__(self) -> None:
+        """Keep the visitor cookie apart from the service's other ones."""
+        if self.cookie.name in OTHER_COOKIES:
+            raise ValueError(f"cookie.name {self.cookie.name!r} is taken by another of our cookies")
 
     @property
     def server_key(self) -> str:
@@ -55,6 +66,12 @@ class TagState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     suppressed: tuple[str, ...] = ()
     vendor_lists: dict[int, VendorList] = {}
     callback_base: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+
+    @cached_property
+    def proxy_networks(self) -> Networks:
+        """The networks whose word on addresses and schemes counts."""
+        return tuple(ip_network(text, strict=False) for text in self.trusted_proxies)
 
     @cached_property
     def site_of_write_key(self) -> Mapping[str, Site]:
@@ -91,6 +108,7 @@ def write_tag_state(path: Path, state: TagState) -> None:
     """Replace the published file, atomically and durably."""
     draft = path.with_name(path.name + ".new")
     with draft.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
         file.write(msgspec.json.encode(state))
         file.flush()
         os.fsync(file.fileno())

@@ -16,6 +16,7 @@ from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import jwt
 import msgspec
@@ -151,9 +152,10 @@ class Click(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_click(keys: Keys, click: Click) -> str:
-    """Encrypt a newsletter click; refuse one that would live longer than 30 days."""
+    """Encrypt a newsletter click; refuse one that lives longer than 30 days or leads astray."""
     if click.expires_s > time.time() + CLICK_LIVES_S_MAX + 60:
         raise TokenError("a click link may live 30 days at most; give an earlier end")
+    _check_target(click.target)
     return keys.seal("click", msgspec.msgpack.encode(click))
 
 
@@ -165,7 +167,32 @@ def read_click(keys: Keys, text: str, *, now_s: int) -> Click:
         raise TokenError("a click link of another version") from problem
     if click.expires_s < now_s:
         raise TokenError("the click link has expired")
+    _check_target(click.target)
     return click
+
+
+def _check_target(url: str) -> None:
+    """Refuse what is no plain web address, or what a browser could read as another one's."""
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        why = "holds blanks, backslashes or other characters that a URL must encode"
+    elif _is_web_url(url):
+        return
+    else:
+        why = "is no http(s) URL with a host and without a user name"
+    raise TokenError(f"a click link cannot lead to {url!r}: it {why}")
+
+
+def _is_web_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and "@" not in parts.netloc
+            and parts.port != 0
+        )
+    except ValueError:
+        return False
 
 
 def make_identify(secret: str, *, site: str, crm_id: str, now_s: int, visitor: str = "") -> str:

@@ -4,8 +4,10 @@ Text comes in from headers, values and `Set-Cookie` lines go out. A forged or fo
 visitor.
 """
 
+import re
 import secrets
 import struct
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
@@ -17,6 +19,11 @@ LIVES_S: Final = 395 * 86_400
 """13 months, the most that a consent may be kept without asking again."""
 RENEW_AFTER_S: Final = 86_400
 REFERENCE_PREFIX: Final = "jr."
+HOST_PREFIX: Final = "__Host-"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DOMAIN: Final = re.compile(r"\.?(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}")
+_PATH: Final = re.compile(r"/[!-:<-~]*")
 
 
 class CookieSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,6 +34,22 @@ class CookieSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     path: str = "/"
     same_site: Literal["Lax", "Strict", "None"] = "Lax"
 
+    def __post_init__(self) -> None:
+        """Refuse what a browser would not take, or what would end the line early."""
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"cookie.name is {self.name!r}; give letters, digits, - and _")
+        if self.domain and not _DOMAIN.fullmatch(self.domain):
+            raise ValueError(f"cookie.domain is {self.domain!r}; give one such as shop.example")
+        if not _PATH.fullmatch(self.path):
+            raise ValueError(f"cookie.path is {self.path!r}; it must begin with / and hold no ;")
+        if self.name.startswith(HOST_PREFIX) and (self.domain or self.path != "/"):
+            raise ValueError(f"a {HOST_PREFIX} cookie has no domain, and / as its path")
+
+    @property
+    def always_secure(self) -> bool:
+        """Whether browsers take this cookie only with Secure."""
+        return self.same_site == "None" or self.name.startswith((HOST_PREFIX, "__Secure-"))
+
 
 class VisitorCookie(msgspec.Struct, frozen=True, kw_only=True):
     """A verified cookie: who, and since when this copy of it stands."""
@@ -35,13 +58,17 @@ class VisitorCookie(msgspec.Struct, frozen=True, kw_only=True):
     issued_s: int
 
 
-def find_cookie(header: str, name: str) -> str:
-    """Find one cookie in a `Cookie` header; empty when it is not there."""
+def find_cookies(header: str, name: str) -> Iterator[str]:
+    """Find all cookies of a name in a `Cookie` header: a page above or below may set one too."""
     for part in header.split(";"):
         key, _, value = part.strip().partition("=")
         if key == name:
-            return value
-    return ""
+            yield value
+
+
+def find_cookie(header: str, name: str) -> str:
+    """Find the first cookie of a name; empty when it is not there."""
+    return next(find_cookies(header, name), "")
 
 
 def mint_visitor() -> VisitorId:
@@ -54,8 +81,8 @@ def write_cookie(keys: Keys, visitor: VisitorId, *, now_s: int) -> str:
     return keys.sign("cookie", visitor + struct.pack("<I", now_s))
 
 
-def read_cookie(keys: Keys, value: str) -> VisitorCookie | None:
-    """Give the visitor of a cookie that we signed, or None."""
+def read_cookie(keys: Keys, value: str, *, now_s: int | None = None) -> VisitorCookie | None:
+    """Give the visitor of a cookie that we signed, or None; with `now_s` its age counts too."""
     if not value:
         return None
     try:
@@ -65,7 +92,10 @@ def read_cookie(keys: Keys, value: str) -> VisitorCookie | None:
     visitor = VisitorId(payload[:16])
     if visitor == ERASED_VISITOR:
         return None
-    return VisitorCookie(visitor=visitor, issued_s=struct.unpack("<I", payload[16:])[0])
+    (issued_s,) = struct.unpack("<I", payload[16:])
+    if now_s is not None and now_s - issued_s > LIVES_S:
+        return None
+    return VisitorCookie(visitor=visitor, issued_s=issued_s)
 
 
 def must_renew(cookie: VisitorCookie, *, now_s: int) -> bool:
@@ -81,7 +111,7 @@ def set_cookie(
     if settings.domain:
         parts.append(f"Domain={settings.domain}")
     parts += ["HttpOnly", f"SameSite={settings.same_site}"]
-    if secure:
+    if secure or settings.always_secure:
         parts.append("Secure")
     return "; ".join(parts)
 

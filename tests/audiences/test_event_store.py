@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from audiences.bitmap_states import BadBitmapStateError, decode_state, encode_state
-from audiences.calendar_days import EPOCH, CalendarDays
+from audiences.calendar_days import DAY_FIRST, DAY_LAST, EPOCH, CalendarDays
 from matching.ids import VISITOR_FIRST
 
 V1, V2, V3 = (VISITOR_FIRST + i for i in range(3))
@@ -132,6 +132,17 @@ def test_a_day_is_the_calendar_day_of_the_zone(moments: list[int], zone: str) ->
     assert CalendarDays(zone).days(np.array(moments, dtype=np.int64)).tolist() == expected
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_absurd_moments_have_the_first_or_last_day(zone: str) -> None:
+    """No moment overflows, and none makes more than two centuries of days be worked out."""
+    days = CalendarDays(zone)
+    moments = [-(1 << 62), 0, 1_790_000_000_000, 253_402_387_139_999, 1 << 62]
+    found = days.days(np.array(moments, dtype=np.int64)).tolist()
+    assert (found[0], found[3], found[4]) == (DAY_FIRST, DAY_LAST, DAY_LAST)
+    assert found[1:3] == [days.day(moments[1]), days.day(moments[2])]
+    assert days.start_ms(-(10**9)) < 0 < days.start_ms(10**9)
+
+
 @pytest.mark.parametrize("size", [0, 1, 32, 33, 5_000], ids=str)
 def test_bitmap_states_are_those_of_the_database(shop: Any, size: int) -> None:
     """What the database writes is read, and what is written is what the database reads."""
@@ -153,3 +164,14 @@ def test_a_broken_bitmap_state_is_refused(state: bytes) -> None:
     """Truncated bytes and unknown kinds are no bitmaps."""
     with pytest.raises(BadBitmapStateError):
         decode_state(state)
+
+
+def test_the_newest_event_of_a_name_is_found_behind_many_others(shop: Any) -> None:
+    """However many events came after it, an owner's newest one of a name is known."""
+    left = {"event": "Signed Out", "visitor": V1, "at_ms": shop.NOW_MS - 5_000}
+    older = left | {"at_ms": shop.NOW_MS - 9_000}
+    others = [{"event": "Page", "visitor": V1, "customer": 2}] * 300
+    shop.events.insert_by_visitor(shop.columns([older, left, *others]))
+    assert shop.events.newest(V1, "Signed Out") == shop.NOW_MS - 5_000
+    assert shop.events.newest(V2, "Signed Out") is None
+    assert shop.events.newest(2, "Signed Out") is None

@@ -18,7 +18,14 @@ from audiences.lookalike import (
     SeedUnusable,
     find_twins,
 )
-from audiences.lookalike_report import Baseline, LookalikeReport, Verdict, WarningCode
+from audiences.lookalike_report import (
+    Baseline,
+    LookalikeReport,
+    Verdict,
+    WarningCode,
+    warn,
+    without_small_groups,
+)
 from audiences.lookalike_weights import LookalikeMethod
 from matching.bitmaps import bitmap_of
 from matching.ids import VISITOR_FIRST
@@ -282,3 +289,18 @@ def test_request_is_read_from_json() -> None:
         seed="champions", method=LookalikeMethod.MINHASH, percent=2.5, exclude=("complainers",)
     )
     assert LookalikeRequest(seed="champions").method is LookalikeMethod.AUTO
+
+
+def test_a_report_for_those_who_may_not_see_people_counts_none_exactly() -> None:
+    """Counts are rounded, small ones hidden, traits of few in the seed left out."""
+    report = find(method=LookalikeMethod.LOGODDS).report
+    few = msgspec.structs.replace(report.traits[0], in_seed=10)
+    warnings = warn(seed=137, left_out=[], size=7, asked=9)
+    exact = msgspec.structs.replace(
+        report, seed=137, size=7, candidates=1234, traits=(few, *report.traits), warnings=warnings
+    )
+    hidden = without_small_groups(exact)
+    assert (hidden.seed, hidden.size, hidden.candidates) == (140, None, 1230)
+    assert len(hidden.traits) == len([each for each in report.traits if each.in_seed >= 20])
+    assert all(point.people is None or point.people % 10 == 0 for point in hidden.curve)
+    assert not any("137" in each.text or "7 are" in each.text for each in hidden.warnings)

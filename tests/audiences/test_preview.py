@@ -179,3 +179,38 @@ def test_sums_over_sites_of_several_currencies_are_warned_of(shop: Any) -> None:
     found = previewed(shop, {**BOUGHT, "sum": {"field": "total", "at_least": 1}})
     assert found.size == 3
     assert WarningCode.MIXED_CURRENCIES in [each.code for each in found.warnings]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        pytest.param(CHAMPION, id="few"),
+        pytest.param({"type": "all", "of": [CHAMPION, {**CHAMPION, "op": "is_not"}]}, id="nobody"),
+        pytest.param({"type": "all", "of": [CHAMPION, {"type": "everyone"}]}, id="idle"),
+    ],
+)
+def test_warnings_do_not_tell_few_from_nobody_without_the_scope(shop: Any, rule: Any) -> None:
+    """Whether anybody is there, and whether a criterion removes somebody, counts people too."""
+    found = previewed(filled(shop), rule, exact=False).warnings
+    assert [each.code for each in found] == [WarningCode.SMALL]
+
+
+def test_a_warning_counts_events_only_for_those_who_may_see_people(shop: Any) -> None:
+    """How many events are in another currency is left out of the words."""
+    rule = {**BOUGHT, "sum": {"field": "total", "at_least": 1}}
+    texts = {
+        exact: [
+            each.text
+            for each in previewed(filled(shop), rule, exact=exact).warnings
+            if each.code is WarningCode.OTHER_CURRENCY
+        ]
+        for exact in (True, False)
+    }
+    assert texts[True][0].startswith("3 events")
+    assert "3" not in texts[False][0]
+
+
+def test_values_of_few_are_not_named_without_the_scope(shop: Any) -> None:
+    """A value whose count is hidden could name a person, so its row is left out."""
+    found = previewed(filled(shop), RULE, exact=False, breakdown=["segment"])
+    assert found.breakdown == {"segment": ()}

@@ -1,4 +1,4 @@
-"""Consents in the real database, against a plain dict of everybody's newest signals."""
+"""Consents in the real database, against plain lists of what everybody said."""
 
 from itertools import count
 from typing import Any, Literal
@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from matching.consent.decide import Decision, PartnerConsent, Signals, Use, decide, encode_signals
-from matching.consent_store import ConsentColumns, ConsentRow, ConsentStore
+from matching.consent_store import (
+    ConsentColumns,
+    ConsentRow,
+    ConsentStore,
+    Standing,
+    visitors_with_gpc,
+)
 from matching.ids import VISITOR_FIRST
 
 pytestmark = pytest.mark.clickhouse
@@ -19,6 +25,8 @@ YES = encode_signals(Signals(explicit={"audiences": True, "sync": True}))
 NO = encode_signals(Signals(explicit={"audiences": False, "sync": False}))
 GPC = encode_signals(Signals(gpc=True))
 NONE = encode_signals(Signals())
+OUT = encode_signals(Signals(opted_out=True))
+SERVER_YES = encode_signals(Signals(explicit={"audiences": True}, by_server=True))
 BROKEN = '{"tcf":'
 DEFAULTS: dict[str, Literal["allow", "deny"]] = {"open": "allow", "closed": "deny"}
 DSP = PartnerConsent(gvl_id=1)
@@ -96,6 +104,45 @@ def test_chunks_can_be_counted(client: Client) -> None:
     assert store.rows_of_chunk(9).dtype == "uint32"
 
 
+def test_a_withdrawal_outlives_the_next_signal(client: Client) -> None:
+    """An opt-out, a denial or GPC is not undone by a later signal that answers something else."""
+    store, first = ConsentStore(client), VISITOR_FIRST
+    said = ((OUT, YES), (NO, GPC), (GPC, SERVER_YES), (NO, YES), (GPC, YES))
+    store.insert(
+        columns(
+            *(
+                (1, 2 * who + at, 1_000 + at, first + who, text, "open")
+                for who, texts in enumerate(said)
+                for at, text in enumerate(texts)
+            )
+        )
+    )
+    assert store.denied_audiences(site_decides) == BitMap([first, first + 1])
+    assert store.opted_out() == BitMap([first])
+    with_gpc = visitors_with_gpc(store.classes(), site_decides)
+    assert with_gpc == BitMap([first + 1, first + 2])
+    everyone = BitMap(range(first, first + len(said)))
+    sync = store.allowed(DSP, Use.SYNC, site_decides, visitors=everyone, default_site="open")
+    assert sync == BitMap([first + 3, first + 4])
+
+
+def test_one_visitor_s_standing_is_its_class(client: Client) -> None:
+    """The card asks of one visitor what every bitmap decides by; unreadable rows are None."""
+    store, first = ConsentStore(client), VISITOR_FIRST
+    store.insert(
+        columns(
+            (1, 0, 1_000, first, OUT, "open"),
+            (1, 1, 2_000, first, YES, "closed"),
+            (1, 2, 1_000, first + 1, BROKEN, "open"),
+            (1, 3, 2_000, first + 1, YES, "open"),
+        )
+    )
+    both = Signals(explicit={"audiences": True, "sync": True}, opted_out=True)
+    assert store.standing(first) == Standing(signals=both, site="closed")
+    assert store.standing(first + 1) == Standing(signals=None, site="open")
+    assert store.standing(first + 2) is None
+
+
 def test_history_is_newest_first(client: Client) -> None:
     """The identity card shows every change of one visitor, to the millisecond."""
     store = ConsentStore(client)
@@ -145,23 +192,44 @@ def test_many_visitors_of_one_class_fit_one_bitmap(client: Client) -> None:
     }
 
 
+TOLD = {
+    YES: Signals(explicit={"audiences": True, "sync": True}),
+    NO: Signals(explicit={"audiences": False, "sync": False}),
+    SERVER_YES: Signals(explicit={"audiences": True}, by_server=True),
+    GPC: Signals(gpc=True),
+    OUT: Signals(opted_out=True),
+    NONE: Signals(),
+}
 CHANGES = st.lists(
     st.tuples(
         st.integers(0, 3),
         st.integers(0, 12),
-        st.sampled_from([YES, NO, GPC, NONE, BROKEN]),
+        st.sampled_from([*TOLD, BROKEN]),
         st.sampled_from(["open", "closed"]),
     ),
     max_size=30,
 )
 
 
+def stands(texts: list[str]) -> Signals | None:
+    """Go through all that a visitor said, oldest first, as slowly as it reads."""
+    gpc, opted_out, explicit = False, False, dict[str, bool]()
+    for text in texts:
+        if text == BROKEN:
+            return None
+        told = TOLD[text]
+        gpc = gpc if told.by_server else told.gpc
+        opted_out = opted_out or told.opted_out
+        explicit |= told.explicit or {}
+    return Signals(gpc=gpc, opted_out=opted_out, explicit=explicit or None)
+
+
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=CHANGES, use=st.sampled_from(Use), default_site=st.sampled_from(["open", "closed"]))
-def test_any_history_agrees_with_a_dict(
+def test_any_history_agrees_with_a_list(
     client: Client, changes: list[tuple[int, int, str, str]], use: Use, default_site: str
 ) -> None:
-    """Each visitor is allowed exactly what its own newest signals decide."""
+    """Each visitor is allowed exactly what all its own signals say together."""
     client.command("truncate table consents")
     store, numbers = ConsentStore(client), count()
     rows = [
@@ -169,17 +237,13 @@ def test_any_history_agrees_with_a_dict(
         for at, visitor, signals, site in changes
     ]
     store.insert(columns(*rows))
-    newest = {row[3]: (row[4], row[5]) for row in sorted(rows, key=lambda row: (row[2], row[1]))}
+    in_order = sorted(rows, key=lambda row: (row[2], row[1]))
     everyone = BitMap(range(VISITOR_FIRST, VISITOR_FIRST + 13))
-    signals_of = {text: Signals() for text in (NONE,)} | {
-        YES: Signals(explicit={"audiences": True, "sync": True}),
-        NO: Signals(explicit={"audiences": False, "sync": False}),
-        GPC: Signals(gpc=True),
-    }
     expected = set()
     for visitor in everyone:
-        text, site = newest.get(visitor, (NONE, default_site))
-        if text != BROKEN and site_decides(signals_of[text], use, DSP, site).allowed:
+        own = [row for row in in_order if row[3] == visitor]
+        signals, site = stands([row[4] for row in own]), own[-1][5] if own else default_site
+        if signals is not None and site_decides(signals, use, DSP, site).allowed:
             expected.add(visitor)
     found = store.allowed(DSP, use, site_decides, visitors=everyone, default_site=default_site)
     assert set(found) == expected

@@ -26,6 +26,7 @@ from matching.contact_hashes import (
 KEY = bytes(range(64))
 EMAIL = "paul@example.com"
 PHONE = "+33612345678"
+QUOTED = '"paul"@example.com'
 
 
 def sealed(hash_hex: str) -> str:
@@ -140,6 +141,28 @@ def test_another_key_opens_nothing(damage: str) -> None:
         pytest.param("2024-05-01T10:00:00+02:00", "2024-05-01T10:00:00+02:00", id="a-time"),
         pytest.param("order 0612345678", "order 0612345678", id="an-order-number"),
         pytest.param("3 + 4 = 7, a@b, @paul", "3 + 4 = 7, a@b, @paul", id="no-address"),
+        pytest.param("paul\uff20example.com", token(EMAIL), id="full-width-at"),
+        pytest.param("ｐａｕｌ＠ｅｘａｍｐｌｅ．ｃｏｍ", token(EMAIL), id="full-width"),  # noqa: RUF001
+        pytest.param("\uff0b33612345678", token(PHONE), id="full-width-plus"),
+        pytest.param("価格\uff0b税 \uff20", "価格\uff0b税 \uff20", id="full-width-alone"),
+        pytest.param("a paul&#64;example.com", f"a {token(EMAIL)}", id="entity"),
+        pytest.param("paul&#x0040;example&period;com", token(EMAIL), id="entity-16"),
+        pytest.param("paul&amp;commat;example.com", token(EMAIL), id="entity-name-twice"),
+        pytest.param("paul&#64example.com", token(EMAIL), id="entity-without-end"),
+        pytest.param(
+            "?a=1&plus=2&#top &amp; &#64;", "?a=1&plus=2&#top &amp; &#64;", id="no-entity"
+        ),
+        pytest.param('"paul d"@example.com', token('"paul d"@example.com'), id="quoted-local"),
+        pytest.param('x"paul"@example.com', f"x{token(QUOTED)}", id="quoted-behind-a-letter"),
+        pytest.param("%22paul%22%40example.com", token(QUOTED), id="quoted-encoded"),
+        pytest.param(f'"u":"{EMAIL}"', f'"u":"{token(EMAIL)}"', id="json-in-a-text"),
+        pytest.param("call 0033612345678", f"call {token(PHONE)}", id="phone-of-00"),
+        pytest.param("00 33 6 12 34 56 78.", f"{token(PHONE)}.", id="phone-of-00-as-written"),
+        pytest.param("?q=a%200033612345678", f"?q=a%20{token(PHONE)}", id="phone-of-00-encoded"),
+        pytest.param("tel:0033612345678", f"tel:{token(PHONE)}", id="phone-of-00-link"),
+        pytest.param("0012345678", "0012345678", id="a-padded-number"),
+        pytest.param("10:00 2024-05-01 10:00:00", "10:00 2024-05-01 10:00:00", id="a-time-of-00"),
+        pytest.param("1700123456789012", "1700123456789012", id="00-inside"),
         pytest.param("", "", id="empty"),
     ],
 )
@@ -170,6 +193,12 @@ HASH = sha256(EMAIL.encode()).hexdigest()
         ([{"a": {"b": [f"x {EMAIL}"]}}], [{"a": {"b": [f"x {token(EMAIL)}"]}}]),
         ({EMAIL: 1}, {token(EMAIL): 1}),
         ({"price": 12.5, "count": 3}, {"price": 12.5, "count": 3}),
+        ({"note": "0033612345678"}, {"note": token(PHONE)}),
+        ({"product_id": "0012345678905"}, {"product_id": "0012345678905"}),
+        ({"products": [{"id": "0012345678905"}]}, {"products": [{"id": "0012345678905"}]}),
+        ({"q": "paul\uff20example.com"}, {"q": token(EMAIL)}),
+        ({"q": "paul&#64;example.com"}, {"q": token(EMAIL)}),
+        ({"q": "?s=%200033612345678"}, {"q": f"?s=%20{token(PHONE)}"}),
     ],
 )
 def test_json_is_redacted(value: Any, expected: Any) -> None:
@@ -189,7 +218,30 @@ def test_a_body_nested_too_deep_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "a.", "%2B", "%41", "a@", "+1", "a@b.", "+1 ", "x=", "a'", "%2541"]
+    "piece",
+    [
+        "a",
+        "a.",
+        "%2B",
+        "%41",
+        "a@",
+        "+1",
+        "a@b.",
+        "+1 ",
+        "x=",
+        "a'",
+        "%2541",
+        '"',
+        '"a',
+        "%22",
+        '\\"',
+        "&#",
+        "&#0",
+        "&amp;",
+        "00",
+        "001",
+        "00 1.",
+    ],
 )
 def test_hostile_texts_cost_little(piece: str) -> None:
     """No text of a message's size takes long to search."""
@@ -220,11 +272,13 @@ JSON = st.recursive(
     | st.integers(0, 10**12)
     | st.text(max_size=20)
     | ADDRESSES
-    | st.sampled_from([PHONE, "0612345678", HASH, "u%40shop.example", "?tel=061234567"]),
+    | st.sampled_from([PHONE, "0612345678", HASH, "u%40shop.example", "?tel=061234567"])
+    | st.sampled_from(["q=%200033612345678", "00 33 6 12 34 56 78", "p\uff20shop.example"])
+    | st.sampled_from(["p&COMMAT;shop.example", "p&#064;shop.example", QUOTED]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["email", "Phone", "e-mail", "tel", "name", "msisdn", "m.a.il", "id"]),
+            st.sampled_from(["email", "Phone", "e-mail", "tel", "name", "msisdn", "m.a.il", "sku"]),
             inner,
             max_size=3,
         )

@@ -1,5 +1,7 @@
 """The table of correspondence: live ids, offers, health, and ordinals of ids."""
 
+import time
+from collections import Counter
 from random import Random
 from typing import Any, cast
 
@@ -13,6 +15,7 @@ from matching.partner_ids_store import (
     PartnerHealth,
     PartnerIdColumns,
     PartnerIdsStore,
+    WaitingId,
 )
 
 pytestmark = pytest.mark.clickhouse
@@ -76,6 +79,13 @@ def live(
 
 
 def live_naively(rows: list[Row], *, day: int, lives: int) -> list[tuple[int, str]]:
+    """Leave out of the newest ids what more than five visitors carry."""
+    found = newest_naively(rows, day=day, lives=lives)
+    carried = Counter(text for _, text in found)
+    return [(visitor, text) for visitor, text in found if carried[text] <= 5]
+
+
+def newest_naively(rows: list[Row], *, day: int, lives: int) -> list[tuple[int, str]]:
     """Read the rows one by one: of each visitor the newest word stands, if it is an id."""
     newest: dict[int, Row] = {}
     for each in sorted(rows, key=lambda row: row[1]):
@@ -95,7 +105,8 @@ def test_live_ids_equal_a_naive_reading(store: PartnerIdsStore) -> None:
     rows: list[Row] = []
     for nonce in range(600):
         action = pick.choice(["stored", "stored", "deleted", "refused", "offered"])
-        text = pick.choice(["X1", "X7", "a", "é", "\U0001f6b2", "Z"]) if action == "stored" else ""
+        known = [*(f"X{number}" for number in range(12)), "a", "é", "\U0001f6b2", "Z"]
+        text = pick.choice(known) if action == "stored" else ""
         rows.append((pick.randrange(90), pick.randrange(60), action, text, nonce))
     put(store, rows)
     for day in range(0, 80, 9):
@@ -105,6 +116,12 @@ def test_live_ids_equal_a_naive_reading(store: PartnerIdsStore) -> None:
             as_of_ms = START_MS + day * DAY_MS
             found = store.visitors_with("xandr", as_of_ms=as_of_ms, lives_days=lives)
             assert found == BitMap([V + visitor for visitor, _ in expected])
+            given = store.id_ordinals("xandr", known)
+            whole = Counter(text for _, text in newest_naively(rows, day=day, lives=lives))
+            fan_out = store.fan_out(given.tolist(), as_of_ms=as_of_ms, lives_days=lives)
+            assert fan_out == {
+                ordinal for ordinal, text in zip(given, known, strict=True) if whole[text] > 5
+            }
 
 
 LIVES: dict[str, tuple[list[Row], list[tuple[int, str]]]] = {
@@ -156,7 +173,7 @@ def test_an_id_given_but_not_stored_keeps_its_ordinal(store: PartnerIdsStore) ->
 
 
 def test_open_offers(store: PartnerIdsStore) -> None:
-    """Offers stand until any answer with their nonce, and are forgotten with time."""
+    """Offers stand until an id is stored with their nonce, and are forgotten with time."""
     put(
         store,
         [
@@ -168,9 +185,27 @@ def test_open_offers(store: PartnerIdsStore) -> None:
             (3, 1, "offered", "", 103),
         ],
     )
-    assert store.open_offers(since_ms=START_MS + 5 * DAY_MS) == {
-        100: Offer(nonce=100, partner="xandr", visitor=V, at_ms=START_MS + 10 * DAY_MS)
+    put(store, [(4, 10, "offered", "", 104)], chunk=2)
+    since_ms = START_MS + 5 * DAY_MS
+    at_ms = START_MS + 10 * DAY_MS
+    assert store.open_offers(since_ms=since_ms, before_chunk=2) == {
+        100: Offer(nonce=100, partner="xandr", visitor=V, at_ms=at_ms),
+        102: Offer(nonce=102, partner="xandr", visitor=V + 2, at_ms=at_ms),
     }
+    assert set(store.open_offers(since_ms=since_ms)) == {100, 102, 104}
+    assert store.answered(since_ms=since_ms) == {101: START_MS + 11 * DAY_MS}
+
+
+def test_waiting_ids(store: PartnerIdsStore) -> None:
+    """An id that came before its offer waits until the offer is there."""
+    day = int(time.time() * 1000 - START_MS) // DAY_MS
+    put(store, [(0, day, "waiting", "X7", 100), (0, day, "waiting", "", 101)])
+    put(store, [(1, day, "offered", "", 101)], chunk=2)
+    since_ms = START_MS + (day - 1) * DAY_MS
+    assert [each.nonce for each in store.waiting(since_ms=since_ms, before_chunk=2)] == [100, 101]
+    assert store.waiting(since_ms=since_ms) == [
+        WaitingId(nonce=100, partner="xandr", id="X7", at_ms=START_MS + day * DAY_MS)
+    ]
 
 
 def test_health(store: PartnerIdsStore) -> None:
@@ -193,6 +228,7 @@ def test_health(store: PartnerIdsStore) -> None:
             offered=1,
             returned=0,
             refused=0,
+            fan_out=0,
             last_returned_ms=0,
             match_rate=0.0,
         ),
@@ -201,10 +237,25 @@ def test_health(store: PartnerIdsStore) -> None:
             offered=4,
             returned=2,
             refused=1,
+            fan_out=0,
             last_returned_ms=START_MS + 12 * DAY_MS,
             match_rate=0.5,
         ),
     ]
+
+
+def test_an_id_of_many_visitors_is_nobodys(store: PartnerIdsStore) -> None:
+    """An id that six visitors carry reaches none of them and counts as refused; five may share."""
+    put(store, [(visitor, 10, "stored", "same", 100 + visitor) for visitor in range(6)])
+    put(
+        store, [(visitor, 10, "stored", "home", 200 + visitor) for visitor in range(6, 11)], chunk=2
+    )
+    assert live(store, day=11) == [(visitor, "home") for visitor in range(6, 11)]
+    (health,) = store.health(since_ms=START_MS)
+    assert (health.refused, health.fan_out) == (6, 6)
+    put(store, [(0, 11, "stored", "own", 300)], chunk=3)
+    assert len(live(store, day=12)) == 11
+    assert store.health(since_ms=START_MS)[0].fan_out == 0
 
 
 def test_everything_about_a_visitor_newest_first(store: PartnerIdsStore) -> None:

@@ -45,18 +45,37 @@ def observations_of(seen: list[Seen]) -> Observations:
         claimed=np.array(columns[4], dtype=np.bool_),
         chunk=np.arange(len(seen), dtype=np.uint64) // np.uint64(3),
         row=np.arange(len(seen), dtype=np.uint32) % np.uint32(3),
+        proof=np.array([link_number(each) for each in seen], dtype=np.uint64),
     )
+
+
+def link_number(one: Seen) -> int:
+    """Tell which link a click came by: some customers share one, some have none that is known."""
+    return one[1] % 3 if one[3] is Method.CLICK else 0
+
+
+def confirmed_naively(seen: list[Seen], one: Seen) -> bool:
+    """Tell whether a page of the visitor followed within half an hour."""
+    pages = [s[2] for s in seen if s[0] == one[0] and s[3] is Method.PAGE]
+    return any(0 <= page - one[2] <= 30 for page in pages)
 
 
 def counts_naively(seen: list[Seen], one: Seen) -> bool:
     """Tell whether an observation may link, by reading the decision aloud."""
-    visitor, customer, at, method, claimed = one
+    visitor, customer, _, method, claimed = one
     if claimed or customer == 0 or method is Method.PAGE:
         return False
     if method is not Method.CLICK:
         return True
-    pages = [s[2] for s in seen if s[0] == visitor and s[3] is Method.PAGE]
-    return any(0 <= page - at <= 30 for page in pages)
+    if not confirmed_naively(seen, one):
+        return False
+    came: list[int] = []
+    for other in sorted(seen, key=lambda s: s[2]):
+        counting = other[3] is Method.CLICK and other[1] and not other[4]
+        same_link = link_number(other) == link_number(one)
+        if counting and same_link and confirmed_naively(seen, other) and other[0] not in came:
+            came.append(other[0])
+    return link_number(one) == 0 or visitor in came[:3]
 
 
 def link_naively(seen: list[Seen], limits: Limits) -> dict[int, tuple[int, str]]:
@@ -75,7 +94,7 @@ def link_naively(seen: list[Seen], limits: Limits) -> dict[int, tuple[int, str]]
         elif good:
             _, at, _, customer = max(good)
             won[visitor] = (customer, at)
-        elif any(s[3] is Method.CLICK and not s[4] for s in named):
+        elif any(s[3] is Method.CLICK and not s[4] for s in named):  # or beyond its link's limit
             status[visitor] = "click_unconfirmed"
         elif named:
             status[visitor] = "claimed_only"
@@ -228,6 +247,37 @@ def test_every_observation_is_explained() -> None:
         LinkStatus.NONE,
         LinkStatus.CLICK_UNCONFIRMED,
     ]
+
+
+def forwarded(visitors: int) -> list[Seen]:
+    """Make the history of a newsletter link that came to so many readers, one a minute."""
+    clicks: list[Seen] = [(each, 7, each, Method.CLICK, False) for each in range(visitors)]
+    return clicks + [(each, 0, each, Method.PAGE, False) for each in range(visitors)]
+
+
+def test_a_click_link_links_its_first_three_visitors() -> None:
+    """A forwarded newsletter makes no more than three browsers one person's, and says so."""
+    observations = observations_of([*forwarded(5), (0, 7, 9, Method.CLICK, False)])
+    observations = observations.take(np.arange(11)[::-1])
+    links = link(observations, limits=Limits(), visitors=5)
+    assert links.customer_of.tolist() == [7, 7, 7, 0, 0]
+    statuses = status_of_each(observations, links)
+    told = {
+        int(visitor) - VISITOR_FIRST: status
+        for visitor, status, named in zip(
+            observations.visitor, statuses, observations.customer, strict=True
+        )
+        if named
+    }
+    assert told[4] is LinkStatus.CLICK_OVER_LIMIT
+    assert told[2] is LinkStatus.LINKED
+
+
+def test_an_unconfirmed_click_takes_no_place_of_a_link() -> None:
+    """Mail scanners that open a link leave its three places to people."""
+    scanners: list[Seen] = [(each, 7, 0, Method.CLICK, False) for each in (5, 6, 7)]
+    links = link(observations_of(scanners + forwarded(3)), limits=Limits(), visitors=8)
+    assert links.customer_of.tolist() == [7, 7, 7, 0, 0, 0, 0, 0]
 
 
 def test_a_visitor_beyond_the_known_ones_is_linked_too() -> None:

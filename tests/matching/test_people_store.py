@@ -41,6 +41,7 @@ def columns_of(history: list[Seen], *, chunk: int = 1) -> IdentificationColumns:
         method=[each[3] for each in history],
         claimed=[each[4] for each in history],
         site=["demo"] * len(history),
+        proof=[each[1] if each[3] == "click" else 0 for each in history],
     )
 
 

@@ -306,6 +306,16 @@ def test_a_preview_shows_what_each_criterion_costs(api: StandInApi, tmp_path: Pa
     assert sent["rule"]["trait"] == "rfm_segment"
 
 
+def test_a_preview_with_hidden_counts_is_shown(api: StandInApi, tmp_path: Path) -> None:
+    """A key that may not read people gets a preview too, with few written as few."""
+    path = tmp_path / "champions.yaml"
+    path.write_text(RULE, encoding="utf-8")
+    steps = [{**each, "kept": None, "lost": None, "size": None} for each in PREVIEW["waterfall"]]
+    hidden = {"size": None, "waterfall": steps, "reach": dict.fromkeys(PREVIEW["reach"])}
+    api.routes["POST /api/preview"] = [(200, {**PREVIEW, **hidden})]
+    assert "<20 of 2,000 people (-)" in run(api, "audience", "preview", path).stdout
+
+
 def write_audiences(folder: Path) -> None:
     """Write two audiences, of which the first by name uses the second."""
     (folder / "a.yaml").write_text(
@@ -408,9 +418,9 @@ def test_members_are_written_as_they_come(api: StandInApi, tmp_path: Path) -> No
     api.routes["GET /api/audiences/a/members"] = [(200, lines)]
     assert run(api, "audience", "members", "a").stdout_bytes == lines
     path = tmp_path / "members"
-    run(api, "audience", "members", "a", "--format", "roaring", "--output", path)
+    run(api, "audience", "members", "a", "--format", "arrow", "--output", path)
     assert path.read_bytes() == lines
-    assert api.asked[-1].params == {"format": "roaring"}
+    assert api.asked[-1].params == {"format": "arrow"}
 
 
 def test_activation_and_its_end(api: StandInApi) -> None:

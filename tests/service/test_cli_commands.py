@@ -41,6 +41,7 @@ COMMANDS = [
     "privacy lift",
     "privacy receipts",
     "bad list",
+    "bad replay",
     "jobs list",
     "jobs run",
 ]

@@ -1,12 +1,13 @@
 """The loader: every record of a chunk is in its table exactly once, whatever happened before."""
 
 import json
+import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from audiences.calendar_days import CalendarDays
@@ -18,7 +19,7 @@ from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
 from service.engine.tombstones import Act, Tombstone, Tombstones
 from service.metrics import Balance
-from service.tag.record import Kind, Meta, write_record
+from service.tag.record import Kind, Meta, bytes_of, read_record, write_record
 from service.tag.spool import Spool, SpoolSettings, writer_name
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Keys
@@ -40,6 +41,7 @@ class Workshop:
         self.folder = folder
         self.root = folder / "spool"
         self.balance = Balance()
+        self.now_ms = NOW_US // 1000
         self.stores = Stores(database, days=CalendarDays("UTC"), limits=Limits())
         self.tombstones = Tombstones(folder / "tombstones.log", KEYS)
         self.state = TagState(published_s=0, sites=(SITE,), partners=tuple(load_partners(EXAMPLE)))
@@ -50,20 +52,25 @@ class Workshop:
         spool = Spool(self.root, writer=writer_name(0), settings=settings, clock=time.monotonic)
         spool.append(records)
         spool.close()
-        self.balance.received(kept=len(records), dropped=Counter())
 
     def loader(self) -> Loader:
         """Start a loader, as a new process would."""
         next_number = self.stores.operation.next_chunk()
+        self.balance = Balance()
+        self.reader = SpoolReader(self.root, next_number=next_number, found=self.balance.found)
         return Loader(
             stores=self.stores,
-            reader=SpoolReader(self.root, next_number=next_number),
+            reader=self.reader,
             state=lambda: self.state,
             tombstones=self.tombstones,
             balance=self.balance,
             seed=KEYS.derive("message"),
-            clock_ms=lambda: NOW_US // 1000,
+            clock_ms=lambda: self.now_ms,
         )
+
+    def off(self) -> int:
+        """Audit the balance."""
+        return self.balance.audit(self.reader.records_waiting)
 
     def loses_row(self, table: str, row: int) -> None:
         """Take one row away, as a crash in mid-insert would have."""
@@ -126,7 +133,8 @@ def test_a_chunk_is_loaded_once(workshop: Workshop) -> None:
     assert workshop.rows("select count() from events_by_visitor") == [(2,)]
     assert workshop.rows("select count() from chunks") == [(1,)]
     assert list((workshop.root / "claimed").iterdir()) == []
-    assert workshop.balance.sheet().holds
+    assert workshop.off() == 0
+    assert workshop.balance.sheet().received == 2
 
 
 def test_the_same_message_counts_once(workshop: Workshop) -> None:
@@ -138,10 +146,11 @@ def test_the_same_message_counts_once(workshop: Workshop) -> None:
     loader.load_all()
     assert workshop.rows("select count() from events") == [(2,)]
     assert workshop.balance.sheet().duplicates == 2
+    assert workshop.off() == 0
     workshop.spools([message(1)])
     workshop.loader().load_all()
     assert workshop.rows("select count() from events") == [(2,)]
-    assert workshop.balance.sheet().holds
+    assert workshop.off() == 0
 
 
 @pytest.mark.parametrize("lost", ["events", "events_by_visitor", "identifications", "partner_ids"])
@@ -158,8 +167,9 @@ def test_a_half_loaded_chunk_is_completed(workshop: Workshop, lost: str) -> None
     before = {table: workshop.contents(table) for table in TABLES}
     workshop.rows("truncate table chunks")
     workshop.loses_row(lost, 1)
-    (workshop.root / "claimed" / "000000000001-w0-00000001.chunk").write_bytes(content)
+    (workshop.root / "claimed" / f"000000000001-{chunk.name}").write_bytes(content)
     workshop.loader().load_all()
+    assert workshop.off() == 0
     assert {table: workshop.contents(table) for table in TABLES} == before
 
 
@@ -183,11 +193,10 @@ def test_a_bad_record_is_set_aside_and_its_neighbours_are_kept(workshop: Worksho
     bad = write_record(Kind.MESSAGE, NOW_US, visitor(1), meta, b"{broken")
     workshop.spools([message(1), bad, message(3)])
     workshop.loader().load_all()
-    assert workshop.rows("select row, reason, bytes from bad_records") == [
-        (1, "malformed", "{broken")
-    ]
+    (found,) = workshop.stores.operation.bad_records(10)
+    assert (found.row, found.reason, found.bytes) == (1, "malformed", bad)
     assert workshop.rows("select count() from events") == [(2,)]
-    assert workshop.balance.sheet().holds
+    assert workshop.off() == 0
 
 
 @pytest.mark.parametrize(
@@ -238,28 +247,207 @@ def test_an_unsigned_claim_makes_no_customer(workshop: Workshop) -> None:
     assert workshop.rows("select count() from identifications") == [(0,)]
 
 
-def test_an_id_is_stored_once_per_offer(workshop: Workshop) -> None:
-    """The first id that answers an offer counts; a replay and an id without offer are refused."""
+def offered(nonce: int, *, partner: str = "xandr") -> bytes:
+    meta = Meta(site="shop", partner=partner, nonce=nonce)
+    return write_record(Kind.OFFER, NOW_US, visitor(1), meta, b"")
 
-    def came(nonce: int, uid: str) -> bytes:
-        meta = Meta(site="", partner="xandr", nonce=nonce, uid=uid)
-        return write_record(Kind.PARTNER_ID, NOW_US, visitor(1), meta, b"")
 
-    offer = write_record(
-        Kind.OFFER, NOW_US, visitor(1), Meta(site="shop", partner="xandr", nonce=7), b""
+def came(nonce: int, uid: str, *, reason: str = "") -> bytes:
+    meta = Meta(site="", partner="xandr", nonce=nonce, uid=uid, reason=reason)
+    return write_record(Kind.PARTNER_ID, NOW_US, visitor(1), meta, b"")
+
+
+def partner_rows(workshop: Workshop) -> list[tuple[Any, ...]]:
+    return workshop.rows(
+        "select toString(action), reason, id from partner_ids order by chunk, row % 2147483648, row"
     )
-    workshop.spools([offer, came(7, "1" * 19), came(7, "2" * 19), came(8, "3" * 19)])
-    loader = workshop.loader()
-    loader.load_all()
+
+
+def test_an_id_is_stored_once_per_offer(workshop: Workshop) -> None:
+    """The first id that answers an offer counts; a replay is refused, also after a restart."""
+    workshop.spools([offered(7), came(7, "1" * 19), came(7, "2" * 19)])
+    workshop.loader().load_all()
     workshop.spools([came(7, "4" * 19)])
     workshop.loader().load_all()
-    assert workshop.rows("select action, reason, id from partner_ids order by chunk, row") == [
+    assert partner_rows(workshop) == [
         ("offered", "", ""),
         ("stored", "", "1" * 19),
-        ("refused", "no_offer", ""),
-        ("refused", "no_offer", ""),
-        ("refused", "no_offer", ""),
+        ("refused", "answered", ""),
+        ("refused", "answered", ""),
     ]
+
+
+@pytest.mark.parametrize("must_restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("uid", ["1" * 19, ""], ids=["an id", "a deletion"])
+def test_an_id_may_come_before_its_offer(
+    workshop: Workshop, uid: str, *, must_restart: bool
+) -> None:
+    """When another tag process took the offer, the id waits for it, and counts once."""
+    workshop.spools([came(7, uid)])
+    loader = workshop.loader()
+    loader.load_all()
+    assert partner_rows(workshop) == [("waiting", "", uid)]
+    workshop.spools([came(7, "2" * 19)] if uid else [])
+    workshop.spools([offered(7)])
+    (workshop.loader() if must_restart else loader).load_all()
+    answers = [row for row in partner_rows(workshop) if row[0] in {"stored", "deleted"}]
+    assert answers == [("stored" if uid else "deleted", "", uid)]
+    workshop.spools([came(7, "3" * 19)])
+    workshop.loader().load_all()
+    assert partner_rows(workshop)[-1] == (
+        ("refused", "answered", "") if uid else ("stored", "", "3" * 19)
+    )
+
+
+def test_an_id_without_an_offer_is_never_stored(workshop: Workshop) -> None:
+    """An id whose offer does not come, or was made to another partner, is nobody's."""
+    workshop.spools([came(8, "3" * 19), came(9, "3" * 19), came(9, "", reason="bad_pattern")])
+    workshop.spools([offered(9, partner="the_trade_desk")])
+    workshop.loader().load_all()
+    assert [row[:2] for row in partner_rows(workshop)] == [
+        ("waiting", ""),
+        ("waiting", ""),
+        ("refused", "bad_pattern"),
+        ("offered", ""),
+        ("refused", "no_offer"),
+    ]
+    assert workshop.rows("select count() from partner_ids where visitor != 0") == [(1,)]
+
+
+@pytest.mark.parametrize("lost", [0, 1 << 31], ids=["the offer", "the id that had waited"])
+def test_a_chunk_with_an_awaited_offer_is_repaired(workshop: Workshop, lost: int) -> None:
+    """After a crash in mid-insert the offer and the id that waited for it are there once."""
+    workshop.spools([came(7, "1" * 19)])
+    workshop.loader().load_all()
+    workshop.spools([offered(7)])
+    chunk = next(workshop.root.glob("w*/*.chunk"))
+    content = chunk.read_bytes()
+    workshop.loader().load_all()
+    before = workshop.contents("partner_ids")
+    assert len(before) == 3
+    workshop.rows("alter table chunks delete where chunk = 2 settings mutations_sync = 2")
+    workshop.rows(
+        f"alter table partner_ids delete where chunk = 2 and row = {lost} "
+        "settings mutations_sync = 2"
+    )
+    (workshop.root / "claimed" / f"000000000002-{chunk.name}").write_bytes(content)
+    workshop.loader().load_all()
+    assert workshop.contents("partner_ids") == before
+
+
+def test_offers_of_before_a_long_outage_are_remembered(workshop: Workshop) -> None:
+    """What waited while the engine was away meets the offers and messages of its own time."""
+    workshop.spools([offered(7), message(1)])
+    workshop.loader().load_all()
+    workshop.spools([came(7, "1" * 19), message(1)])
+    waited = next(workshop.root.glob("w*/*.chunk"))
+    at_s = NOW_US / 1e6
+    os.utime(waited, (at_s, at_s))
+    workshop.now_ms += 8 * 86_400_000
+    workshop.loader().load_all()
+    assert partner_rows(workshop)[-1] == ("stored", "", "1" * 19)
+    assert workshop.balance.sheet().duplicates == 1
+
+
+def replay(workshop: Workshop) -> list[bytes]:
+    """Give the bad records as `POST /api/bad/replay` spools them."""
+    return [
+        bytes_of(
+            msgspec.structs.replace(
+                record, meta=msgspec.structs.replace(record.meta, again=row.origin)
+            )
+        )
+        for row in workshop.stores.operation.bad_records(10, only_untried=True)
+        for record in [read_record(row.bytes)]
+    ]
+
+
+def broken() -> bytes:
+    meta = Meta(site="shop", type="page", agent=AGENT)
+    return write_record(Kind.MESSAGE, NOW_US, visitor(1), meta, b"{broken")
+
+
+def test_a_bad_record_is_tried_again_once(workshop: Workshop) -> None:
+    """Loading a replay marks its origin: a second one, in whatever chunk, is a duplicate."""
+    workshop.spools([broken()])
+    loader = workshop.loader()
+    loader.load_all()
+    again = replay(workshop)
+    workshop.spools([*again, *again])
+    loader.load_all()
+    workshop.spools(again)
+    workshop.loader().load_all()
+    found = workshop.stores.operation.bad_records(10)
+    assert sorted((row.chunk, row.replayed) for row in found) == [(1, True), (2, False)]
+    assert workshop.balance.sheet().duplicates == 1
+    assert workshop.off() == 0
+
+
+def test_a_replay_survives_a_crash_before_the_ledger(workshop: Workshop) -> None:
+    """A replaying chunk that is loaded again is not taken for its own duplicate."""
+    workshop.spools([broken()])
+    workshop.loader().load_all()
+    workshop.spools(replay(workshop))
+    chunk = next(workshop.root.glob("w*/*.chunk"))
+    content = chunk.read_bytes()
+    workshop.loader().load_all()
+    workshop.rows("alter table chunks delete where chunk = 2 settings mutations_sync = 2")
+    (workshop.root / "claimed" / f"000000000002-{chunk.name}").write_bytes(content)
+    workshop.loader().load_all()
+    assert workshop.balance.sheet().bad == 1
+    assert workshop.rows("select count() from bad_replays") == [(1,)]
+
+
+def test_a_chunk_that_vanishes_shows_in_the_balance(workshop: Workshop) -> None:
+    """Records of a claimed file that somebody removes are missing from the balance."""
+    workshop.spools([message(1), message(2)])
+    workshop.loader()
+    (chunk,) = workshop.reader.claim()
+    assert workshop.off() == 0
+    chunk.path.unlink()
+    assert workshop.off() == 2
+    assert workshop.balance.sheet().off == 2
+
+
+def test_a_chunk_that_is_loaded_twice_shows_in_the_balance(workshop: Workshop) -> None:
+    """A file that is put back by hand brings records that nobody received."""
+    workshop.spools([message(1), message(2)])
+    chunk = next(workshop.root.glob("w*/*.chunk"))
+    content = chunk.read_bytes()
+    loader = workshop.loader()
+    loader.load_all()
+    (workshop.root / "claimed" / f"000000000001-{chunk.name}").write_bytes(content)
+    loader.load_all()
+    assert workshop.off() == -2
+
+
+def test_damage_is_set_aside_and_what_is_behind_it_is_loaded(workshop: Workshop) -> None:
+    """One flipped bit costs one record, which the balance misses and quarantine keeps."""
+    workshop.spools([message(1), message(2), message(3)])
+    chunk = next(workshop.root.glob("w*/*.chunk"))
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    (loaded,) = workshop.loader().load_all()
+    assert "checksum" in loaded.damage
+    assert workshop.rows("select count() from events") == [(2,)]
+    assert workshop.off() == 1
+    assert workshop.reader.quarantined() == 1
+    workshop.reader.forget_quarantine(time.time() + 29 * 86_400)
+    assert workshop.reader.quarantined() == 1
+    workshop.reader.forget_quarantine(time.time() + 31 * 86_400)
+    assert workshop.reader.quarantined() == 0
+
+
+def test_text_that_is_no_utf_8_is_bad_alone(workshop: Workshop) -> None:
+    """Bytes that no text has do not keep their chunk from being loaded."""
+    meta = Meta(site="shop", type="page", agent=AGENT)
+    body = b'{"messageId":"m9","properties":{"title":"\xff\xfe"}}'
+    bad = write_record(Kind.MESSAGE, NOW_US, visitor(1), meta, body)
+    workshop.spools([message(1), bad])
+    workshop.loader().load_all()
+    assert workshop.rows("select count() from events") == [(1,)]
+    assert workshop.balance.sheet().bad == 1
 
 
 def test_what_came_before_a_tombstone_is_dropped(workshop: Workshop) -> None:
@@ -280,6 +468,61 @@ def test_what_came_before_a_tombstone_is_dropped(workshop: Workshop) -> None:
     workshop.loader().load_all()
     assert workshop.rows("select count() from events") == [(2,)]
     assert workshop.balance.sheet().dropped == {"suppressed": 1}
+
+
+def withdrawal(number: int, who: int, signals: Signals) -> bytes:
+    meta = Meta(site="shop", signals=encode_signals(signals))
+    return write_record(Kind.CONSENT, NOW_US + number, visitor(who), meta, b"")
+
+
+@pytest.mark.parametrize("signals", [Signals(explicit={"store": False}), Signals(opted_out=True)])
+def test_a_withdrawal_makes_nobody_known(workshop: Workshop, signals: Signals) -> None:
+    """Who was never stored is not stored for refusing; who is known is, also by the same chunk."""
+    workshop.spools([message(1, who=1)])
+    workshop.loader().load_all()
+    known = [withdrawal(2, 1, signals), message(3, who=2), withdrawal(4, 2, signals)]
+    workshop.spools([*known, withdrawal(5, 3, signals)])
+    workshop.loader().load_all()
+    assert workshop.rows("select count() from visitors") == [(2,)]
+    assert workshop.rows("select count(), uniqExact(visitor) from consents") == [(2, 2)]
+    assert workshop.balance.sheet().dropped["unknown_visitor"] == 1
+    assert workshop.off() == 0
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_nothing_more_is_kept_of_who_opted_out(workshop: Workshop, *, restart: bool) -> None:
+    """A server that still names the browser adds nothing, now or after a restart."""
+    workshop.spools([message(1, who=1), message(2, who=2)])
+    loader = workshop.loader()
+    loader.load_all()
+    workshop.spools([withdrawal(3, 1, Signals(opted_out=True))])
+    loader.load_all()
+    server = {"server": True, "type": "track", "signals": encode_signals(Signals(gpc=True))}
+    workshop.spools([order(4, who=1, meta=server), order(5, who=2, meta=server)])
+    (workshop.loader() if restart else loader).load_all()
+    assert workshop.rows("select count() from events where event = 'Order Completed'") == [(1,)]
+    assert workshop.balance.sheet().dropped["opted_out"] == 1
+    assert workshop.off() == 0
+
+
+def test_an_opt_out_s_chunk_that_is_read_again_loses_the_same(workshop: Workshop) -> None:
+    """A chunk with an opt-out that was half loaded ends as if it had been loaded at once."""
+    workshop.spools(
+        [message(1, who=1), message(2, who=2), withdrawal(3, 2, Signals(opted_out=True))]
+    )
+    (path,) = workshop.root.glob("*/*.chunk")
+    content = path.read_bytes()
+    workshop.loader().load_all()
+    whole = workshop.contents("events")
+    assert len(whole) == 1
+    workshop.loses_row("events", 0)
+    workshop.database.client().command("truncate table chunks")
+    workshop.root.joinpath("claimed", f"{1:012d}-{path.parent.name}-{path.name}").write_bytes(
+        content
+    )
+    workshop.loader().load_all()
+    assert workshop.contents("events") == whole
+    assert workshop.rows("select count() from consents") == [(1,)]
 
 
 def test_consent_is_kept_when_it_changes(workshop: Workshop) -> None:

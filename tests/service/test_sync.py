@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import msgspec
 import pytest
 
 from matching.ids import VisitorId
@@ -14,6 +15,7 @@ from service.tag.collect import Collector, Outcome
 from service.tag.record import MAGIC, Kind, Record, read_records
 from service.tag.request import TagRequest
 from service.tag.routes import handle
+from service.tag.steps import DropReason
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Callback, Keys, make_callback
 
@@ -22,16 +24,32 @@ KEYS = Keys({1: bytes(range(32))})
 VISITOR = VisitorId(bytes(range(16)))
 SITE = Site(key="shop", write_key="w", origins=("https://shop.example",), consent_default="allow")
 EXAMPLE = Path(__file__).parents[2] / "service" / "example_config"
-STATE = TagState(published_s=NOW_S, sites=(SITE,), partners=tuple(load_partners(EXAMPLE)))
+STATE = TagState(
+    published_s=NOW_S,
+    sites=(SITE,),
+    partners=tuple(load_partners(EXAMPLE)),
+    callback_base="https://t.example",
+)
 COLLECTOR = Collector(state=lambda: STATE, keys=KEYS)
 COOKIE = "jml=" + visitor_cookie.write_cookie(KEYS, VISITOR, now_s=NOW_S)
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
 def ask(method: str, path: str, query: str = "", body: Any = None, **headers: str) -> Outcome:
+    return ask_of(COLLECTOR, method, path, query, body, **headers)
+
+
+def ask_of(
+    collector: Collector,
+    method: str,
+    path: str,
+    query: str = "",
+    body: Any = None,
+    **headers: str,
+) -> Outcome:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return handle(
-        COLLECTOR,
+        collector,
         TagRequest(
             method=method,
             path=path,
@@ -189,3 +207,55 @@ def test_the_offered_url_comes_back_to_us() -> None:
     )
     assert urlsplit(callback).netloc == "t.example"
     assert urlsplit(callback).path == "/setuid"
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted"),
+    [
+        ("127.0.0.1:8000", True),
+        ("localhost:8000", True),
+        ("[::1]:8000", True),
+        ("shop.example", True),
+        ("shop.example:443", True),
+        ("evil.example", False),
+        ("shop.example.evil.example", False),
+        ("shop.example@evil.example", False),
+        ("evil.example/shop.example", False),
+        ("[", False),
+        ("", False),
+    ],
+)
+def test_no_stranger_s_host_receives_tokens(host: str, *, trusted: bool) -> None:
+    """Without a public URL only this machine and the site's hosts may be called back."""
+    state = msgspec.structs.replace(STATE, callback_base="")
+    collector = Collector(state=lambda: state, keys=KEYS)
+    body = {"debug": True}
+    outcome = ask_of(collector, "POST", "/cookie_sync", "account=w", body, cookie=COOKIE, host=host)
+    assert bool(offered(outcome)) is trusted
+    assert bool(outcome.records) is trusted
+    errors = {each["error"] for each in json.loads(outcome.answer.body)["debug"]}
+    assert (errors == {"no_public_url"}) is not trusted
+    started = ask_of(collector, "GET", "/sync/in/xandr", cookie=COOKIE, host=host)
+    assert (started.answer.status == 302) is trusted
+    assert bool(started.records) is trusted
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("POST", "/cookie_sync", "account=w"),
+        ("GET", "/sync/in/xandr", ""),
+        ("GET", "/setuid", f"t={token('xandr')}&uid=123"),
+    ],
+)
+def test_a_suppressed_browser_exchanges_no_ids(method: str, path: str, query: str) -> None:
+    """Of whom nothing may be kept, nothing is offered to partners nor taken from them."""
+    hashed = KEYS.keyed_hash("tombstone", b"visitor", VISITOR).hex()
+    state = msgspec.structs.replace(STATE, suppressed=(hashed,))
+    collector = Collector(state=lambda: state, keys=KEYS)
+    body: Any = {} if method == "POST" else None
+    outcome = ask_of(collector, method, path, query, body, cookie=COOKIE)
+    assert outcome.answer.status == 200
+    assert outcome.records == ()
+    assert outcome.dropped == (DropReason.SUPPRESSED,)
+    assert method == "GET" or offered(outcome) == {}

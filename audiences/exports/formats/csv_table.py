@@ -8,10 +8,14 @@ import csv
 import io
 from collections.abc import Iterable
 from itertools import groupby
+from typing import Final
 
 from audiences.exports.formats.parts import Parts
 from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow
 from audiences.exports.seat import MINUTES_PER_DAY, Csv, Removal, Seat
+
+FORMULA_SIGNS: Final = frozenset("=+-@\t\r")
+"""What a spreadsheet takes a cell for a formula by, when it comes first."""
 
 
 def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
@@ -67,6 +71,8 @@ def refused_id(text: str, seat: Seat) -> str:
     _options(seat)
     if not text:
         return "it is empty"
+    if text[0] in FORMULA_SIGNS:
+        return f"it begins with {text[0]!r}, which spreadsheets read as a formula"
     return "" if text.isprintable() else "it holds a control character"
 
 

@@ -230,6 +230,13 @@ def test_a_row_that_never_fits_stops_the_export(
         ("pixel_csv", 'a,"b"', True),
         ("pixel_csv", "a\r", False),
         ("pixel_csv", "", False),
+        ("pixel_csv", "=HYPERLINK(1)", False),
+        ("pixel_csv", "+1", False),
+        ("pixel_csv", "-1", False),
+        ("pixel_csv", "@SUM(A1)", False),
+        ("pixel_csv", "\tx", False),
+        ("pixel_csv", "\rx", False),
+        ("pixel_csv", "a=b+c-d@e", True),
     ],
 )
 def test_ids_that_a_format_cannot_say_are_refused(
@@ -254,6 +261,7 @@ def test_ids_that_a_format_cannot_say_are_refused(
         ("ttd_demo", {}, "", False),
         ("pixel_csv", {}, "cycling", True),
         ("pixel_csv", {}, "a\nb", False),
+        ("pixel_csv", {}, "=1+1", False),
     ],
 )
 def test_segments_that_a_format_cannot_say_are_refused(

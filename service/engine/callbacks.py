@@ -1,0 +1,140 @@
+"""Offers and the ids that come back are joined by nonce: the first id of an offer counts.
+
+Records come in in the order of the chunks, rows of `partner_ids` go out. An id may come before its
+offer, when two tag processes took them: it waits, and its row is made with the offer. Everything
+held here can be read back from the table.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from matching.partner_facts import Partner
+from matching.partner_ids_store import Offer, PartnerIdsStore, WaitingId
+from service.tag.record import Record
+from service.tag.tokens import CALLBACK_LIVES_S
+
+BEFORE_ITS_OFFER: Final = 1 << 31
+"""Set in the row number of an answer that had waited: it stands in the offer's chunk, beside it."""
+LIVES_MS: Final = 2 * CALLBACK_LIVES_S * 1000
+WAITING_MAX: Final = 100_000
+
+
+class PartnerRow(NamedTuple):
+    """A row of `partner_ids` as the loader stores it."""
+
+    row: int
+    at_ms: int
+    partner: str
+    id_space: str
+    action: str
+    reason: str
+    nonce: int
+    visitor: int
+    uid: str
+    id_ordinal: int
+
+
+class Callbacks:
+    """What was offered, answered, and came too early, in the last two hours."""
+
+    def __init__(
+        self,
+        store: PartnerIdsStore,
+        *,
+        since_ms: int,
+        before_chunk: int | None,
+        forbids: Callable[[bytes, int], bool],
+    ) -> None:
+        self._forbids = forbids
+        self._ordinals = store.id_ordinals
+        self._offers = store.open_offers(since_ms=since_ms, before_chunk=before_chunk)
+        self._answered = store.answered(since_ms=since_ms, before_chunk=before_chunk)
+        self._waiting: dict[int, WaitingId] = {}
+        for each in store.waiting(since_ms=since_ms, before_chunk=before_chunk):
+            self._must_wait(each)
+
+    def offered(self, record: Record, partner: Partner, visitor: int) -> list[PartnerRow]:
+        """Give an offer's row, and that of an id that waited for it."""
+        at_ms, nonce = record.received_us // 1000, record.meta.nonce
+        offer = Offer(nonce=nonce, partner=partner.key, visitor=visitor, at_ms=at_ms)
+        self._offers[nonce] = offer
+        rows = [self._row(record.row, at_ms, partner, "offered", nonce=nonce, visitor=visitor)]
+        early = self._waiting.pop(nonce, None)
+        if early is not None:
+            place = record.row | BEFORE_ITS_OFFER
+            rows.append(self._answer(place, early, partner, offer))
+        return rows
+
+    def returned(self, record: Record, partner: Partner) -> PartnerRow:
+        """Give the row of an id that a partner brought."""
+        meta, at_ms = record.meta, record.received_us // 1000
+        offer = self._offers.get(meta.nonce)
+        if offer is not None and self._forbids(record.visitor, offer.at_ms):
+            return self._row(record.row, at_ms, partner, "refused", "suppressed", meta.nonce)
+        if meta.reason:
+            visitor = offer.visitor if offer else 0
+            return self._row(
+                record.row, at_ms, partner, "refused", meta.reason, meta.nonce, visitor, meta.uid
+            )
+        came = WaitingId(nonce=meta.nonce, partner=partner.key, id=meta.uid, at_ms=at_ms)
+        if offer is not None:
+            return self._answer(record.row, came, partner, offer)
+        if meta.nonce in self._answered:
+            return self._row(record.row, at_ms, partner, "refused", "answered", meta.nonce)
+        if not self._must_wait(came):
+            return self._row(record.row, at_ms, partner, "refused", "no_offer", meta.nonce)
+        waits = self._row(record.row, at_ms, partner, "waiting", nonce=meta.nonce)
+        return waits._replace(uid=meta.uid)
+
+    def forget_old(self, now_ms: int) -> None:
+        """Let go of what no callback can answer any more."""
+        oldest = now_ms - LIVES_MS
+        self._offers = {key: each for key, each in self._offers.items() if each.at_ms >= oldest}
+        self._answered = {key: at_ms for key, at_ms in self._answered.items() if at_ms >= oldest}
+        self._waiting = {key: each for key, each in self._waiting.items() if each.at_ms >= oldest}
+
+    def _must_wait(self, came: WaitingId) -> bool:
+        before = self._waiting.get(came.nonce)
+        if (before is None and len(self._waiting) >= WAITING_MAX) or (before and before.id):
+            return False
+        self._waiting[came.nonce] = came
+        return True
+
+    def _answer(self, place: int, came: WaitingId, partner: Partner, offer: Offer) -> PartnerRow:
+        if offer.partner != came.partner:
+            # Why no visitor: an offer to another partner does not prove whose id this is.
+            return self._row(place, came.at_ms, partner, "refused", "no_offer", came.nonce)
+        if not came.id:
+            return self._row(
+                place, came.at_ms, partner, "deleted", nonce=came.nonce, visitor=offer.visitor
+            )
+        del self._offers[came.nonce]
+        self._answered[came.nonce] = came.at_ms
+        return self._row(
+            place, came.at_ms, partner, "stored", "", came.nonce, offer.visitor, came.id
+        )
+
+    def _row(
+        self,
+        place: int,
+        at_ms: int,
+        partner: Partner,
+        action: str,
+        reason: str = "",
+        nonce: int = 0,
+        visitor: int = 0,
+        uid: str = "",
+    ) -> PartnerRow:
+        ordinal = int(self._ordinals(partner.id_space, [uid])[0]) if uid else 0
+        return PartnerRow(
+            place,
+            at_ms,
+            partner.key,
+            partner.id_space,
+            action,
+            reason,
+            nonce,
+            visitor,
+            uid,
+            ordinal,
+        )
