@@ -57,8 +57,6 @@ class Draft(msgspec.Struct, kw_only=True):
     sent_at: str = ""
     visitor: VisitorId = NO_VISITOR
     new_visitor: bool = False
-    signed_visitor: bool = False
-    """Whether a signature of ours names the visitor: a cookie or a reference."""
     signals: Signals = Signals()
     proved: str = ""
     method: str = ""
@@ -86,7 +84,7 @@ def put_cookie_visitor(door: Door, draft: Draft) -> None:
     """Name the visitor by its signed cookie."""
     found = None if draft.server else door.cookie_of(draft.request, draft.site)
     if found is not None:
-        draft.visitor, draft.signed_visitor = found.visitor, True
+        draft.visitor = found.visitor
 
 
 def put_named_visitor(door: Door, draft: Draft) -> None:
@@ -95,7 +93,6 @@ def put_named_visitor(door: Door, draft: Draft) -> None:
         return
     name = draft.message.browser
     referred = visitor_cookie.read_reference(door.keys, name)
-    draft.signed_visitor = referred is not None
     draft.visitor = referred or visitor_cookie.visitor_of_sdk(door.keys, draft.site.key, name)
 
 
@@ -131,13 +128,12 @@ def explicit_choices(given: dict[str, bool] | None) -> dict[str, bool] | None:
 
 
 def drop_without_consent(door: Door, draft: Draft) -> None:
-    """Stop what may not be stored; keep the withdrawal of a visitor whom we named ourselves."""
+    """Stop what may not be stored; keep the withdrawal, which the loader drops for strangers."""
     if draft.server and draft.signals == Signals():
         return
     if door.state.decide(draft.signals, Use.STORE, draft.site).allowed:
         return
-    # Why not of an SDK's id: what may not be stored is not kept as a denial either.
-    if not draft.signed_visitor or draft.signals == Signals():
+    if draft.visitor == NO_VISITOR or draft.signals == Signals():
         raise Stop(DropReason.NO_CONSENT)
     raise Stop(DropReason.NO_CONSENT, _withdrawal_of(draft))
 

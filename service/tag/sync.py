@@ -135,6 +135,8 @@ def _make_offer(
     visitor: VisitorId,
     partner: Partner,
     signals: Signals,
+    *,
+    told_by_visitor: bool = True,
 ) -> tuple[str, bytes]:
     nonce = secrets.randbits(63)
     expires_s = request.now_s + CALLBACK_LIVES_S
@@ -148,7 +150,9 @@ def _make_offer(
         our_id=our_id(collector, partner, visitor),
         signals=signals,
     )
-    meta = Meta(site=site.key, partner=partner.key, nonce=nonce, signals=encode_signals(signals))
+    # Why not always: what a partner says of consent decides its own sync, but is no visitor's word.
+    told = encode_signals(signals) if told_by_visitor else ""
+    meta = Meta(site=site.key, partner=partner.key, nonce=nonce, signals=told)
     return url, write_record(Kind.OFFER, request.received_us, visitor, meta, b"")
 
 
@@ -234,7 +238,9 @@ def sync_in(collector: Collector, request: TagRequest, partner_key: str) -> Outc
             return Outcome(answer=gif(), dropped=(DropReason.SUPPRESSED,))
         if not _callback_base(collector, request, site):
             continue
-        url, record = _make_offer(collector, request, site, found.visitor, partner, signals)
+        url, record = _make_offer(
+            collector, request, site, found.visitor, partner, signals, told_by_visitor=False
+        )
         headers = (("Location", url), ("Cache-Control", "no-store"))
         return Outcome(answer=TagAnswer(status=302, headers=headers), records=(record,))
     return Outcome(answer=gif())
