@@ -100,6 +100,17 @@ def clickhouse_server() -> Iterator[StandIn]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests of meaning on the embedded engine alone; the driver is the stores' and loader's."""
+    items[:] = [
+        item
+        for item in items
+        if item.get_closest_marker("embedded") is None
+        or getattr(item, "callspec", None) is None
+        or item.callspec.params.get("shared_database") != "http"  # type: ignore[attr-defined]
+    ]
+
+
 @pytest.fixture(scope="session", params=["embedded", "http"])
 def shared_database(request: pytest.FixtureRequest, engine_path: Path) -> Iterator[Database]:
     """Open the database once for all tests of this process: embedded, then over HTTP."""

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from audiences.event_selection import Selection, rows_query
 from audiences.rule import Did, Sum
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
+
+pytestmark = pytest.mark.embedded
 
 PARIS = ZoneInfo("Europe/Paris")
 NOW_MS = int(datetime(2026, 3, 30, 12, tzinfo=PARIS).timestamp() * 1000)

@@ -11,6 +11,8 @@ from audiences.rule import Audience, decode_audience
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
 
+pytestmark = pytest.mark.embedded
+
 V1, V2, V3, V4 = (VISITOR_FIRST + i for i in range(4))
 BOUGHT = {"type": "did", "event": "Order Completed"}
 

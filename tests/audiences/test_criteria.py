@@ -14,6 +14,8 @@ from matching.customer_traits_store import CustomerTrait, insert_traits
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
 
+pytestmark = pytest.mark.embedded
+
 V1, V2, V3, V4 = (VISITOR_FIRST + i for i in range(4))
 LAST, BROWSER = Identity.LAST_AUTHENTICATED, Identity.BROWSER
 IN_TEST = {"type": "in_audience", "audience": "test"}

@@ -25,6 +25,8 @@ from audiences.trait_store import ComputedTrait
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity, People
 
+pytestmark = pytest.mark.embedded
+
 V1, V2, V3, V4 = (VISITOR_FIRST + i for i in range(4))
 CHAMPION = {"type": "trait", "trait": "segment", "op": "is", "value": "champion"}
 BOUGHT = {"type": "did", "event": "Order Completed"}

@@ -15,6 +15,8 @@ from audiences.rule import DidInOrder
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
 
+pytestmark = pytest.mark.embedded
+
 MINUTE_MS = 60_000
 Row = dict[str, Any]
 V1, V3 = VISITOR_FIRST, VISITOR_FIRST + 2

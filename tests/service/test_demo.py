@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
-HOUSEHOLDS = 600
+HOUSEHOLDS = 500
 
 
 def two_free_ports() -> int:
