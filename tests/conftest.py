@@ -18,7 +18,7 @@ from service.engine.migrate import schema_files
 sys.path.insert(0, str(Path(__file__).parent))
 from clickhouse_stand_in import StandIn
 
-settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("dev", max_examples=25, deadline=None)
 settings.register_profile(
     "ci",
     max_examples=200,
