@@ -7,7 +7,6 @@ the data directory weighs, and writes its row into README.md. Run: `uv run pytho
 
 import json
 import os
-import platform
 import re
 import secrets
 import signal
@@ -20,13 +19,13 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import msgspec
+from readme_row import write_row
 
 from service.demo.connections import Connections, run_all
 from service.engine.clickhouse import ClickHouse
@@ -309,16 +308,11 @@ def main() -> None:
 
 
 def _write_row(all_s: float, cpu_s: float, memory_mib: int) -> None:
-    path = Path(__file__).parent / "README.md"
-    name = Path(__file__).name
     figure = (
         f"{TOTAL:,} messages, every one accounted for; {TOTAL / all_s:,.0f}/s from door to table, "
-        f"{TOTAL / cpu_s:,.0f} per CPU second, RSS at most {memory_mib:,} MiB "
-        f"({os.cpu_count()} cores, Python {platform.python_version()})"
+        f"{TOTAL / cpu_s:,.0f} per CPU second, RSS at most {memory_mib:,} MiB"
     )
-    row = f"| what becomes of a million messages | `{name}` | {figure} | {datetime.now(UTC):%F} |"
-    lines = [line for line in path.read_text().splitlines() if f"`{name}`" not in line]
-    path.write_text("\n".join([*lines, row]) + "\n")
+    write_row(__file__, figure)
 
 
 if __name__ == "__main__":
