@@ -34,6 +34,7 @@ from service.tag.tokens import (
     CLICK_LIVES_S_MAX,
     Click,
     Keys,
+    KeysUnreadable,
     TokenError,
     make_click,
     make_identify,
@@ -58,7 +59,9 @@ def settings() -> tuple[Environment, Config]:
             Keys.load_or_create(environment.data / "keys.toml")
         return environment, load_config(folder)
     except ConfigErrors as problem:
-        raise _exit_with(problem) from None
+        raise _exit_with(*problem.errors) from None
+    except KeysUnreadable as problem:
+        raise _exit_with(str(problem)) from None
 
 
 def read_environment_or_exit() -> Environment:
@@ -66,11 +69,11 @@ def read_environment_or_exit() -> Environment:
     try:
         return read_environment()
     except ConfigErrors as problem:
-        raise _exit_with(problem) from None
+        raise _exit_with(*problem.errors) from None
 
 
-def _exit_with(problem: ConfigErrors) -> SystemExit:
-    for line in problem.errors:
+def _exit_with(*lines: str) -> SystemExit:
+    for line in lines:
         click.echo(line, err=True)
     return SystemExit(2)
 

@@ -22,7 +22,7 @@ from service.api.auth import Scope, key_of, needs
 from service.api.errors import Invalid, NotFound
 from service.config import Config
 from service.engine.engine import Engine
-from service.tag.collect import Imported
+from service.tag.collect_import import Imported, collect_import
 from service.tag.process import TagProcess
 from service.tag.tag_state import Site
 
@@ -161,9 +161,8 @@ def _refuse_erased(
     engine: Engine, part: TagProcess, site: Site, lines: Sequence[bytes]
 ) -> Imported:
     refused = engine.tombstones.refuses_import
-    return part.collector.collect_import(
-        site, lines, refused=refused, received_us=engine.now_ms() * 1000
-    )
+    received_us = engine.now_ms() * 1000
+    return collect_import(part.collector, site, lines, refused=refused, received_us=received_us)
 
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (

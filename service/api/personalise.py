@@ -12,7 +12,7 @@ from litestar.types import ControllerRouterHandler
 from service.engine.engine import Engine
 from service.engine.memberships import public_audiences
 from service.tag.collect import Collector
-from service.tag.request import TagRequest, cors_headers
+from service.tag.request import Caller, TagRequest, cors_headers
 
 
 @get("/v1/me/audiences", sync_to_thread=True)
@@ -23,8 +23,10 @@ def my_audiences(request: Request[Any, Any, Any], key: str = "") -> Response[dic
         method="GET",
         path=request.url.path,
         query=str(request.url.query),
-        headers={name.lower(): value for name, value in request.headers.items()},
-        scheme=request.url.scheme,
+        caller=Caller(
+            headers={name.lower(): value for name, value in request.headers.items()},
+            scheme=request.url.scheme,
+        ),
         received_us=engine.now_ms() * 1000,
     )
     headers = {"Cache-Control": "no-store", "Vary": "Origin"}

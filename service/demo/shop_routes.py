@@ -13,7 +13,7 @@ from service.api.personalise import audiences_for
 from service.engine.engine import Engine
 from service.local_commands import click_token
 from service.tag.process import TagProcess
-from service.tag.request import TagRequest
+from service.tag.request import Caller, TagRequest
 from service.tag.tokens import make_identify
 
 EXAMPLE_CUSTOMER: Final = "123456"
@@ -81,7 +81,7 @@ def _own_card(engine: Engine, part: TagProcess, request: Request[Any, Any, Any])
         method="GET",
         path=request.url.path,
         query="",
-        headers={name.lower(): value for name, value in request.headers.items()},
+        caller=Caller(headers={name.lower(): value for name, value in request.headers.items()}),
         received_us=engine.now_ms() * 1000,
     )
     found = part.collector.cookie_of(asked, site) if site else None

@@ -6,33 +6,41 @@ The journey of each message stands in `steps.py`; which routes exist, in `routes
 import base64
 import gzip
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hmac import compare_digest
-from typing import Final
 
 import msgspec
 
-from matching.contact_hashes import crm_id_of
 from matching.ids import VisitorId
-from service.tag import messages, visitor_cookie
+from service.tag import message_bodies, visitor_cookie
 from service.tag.door import Door
-from service.tag.messages import Given, GivenBatch, server_time_fault
+from service.tag.glance import record_at_a_glance, records_at_a_glance
+from service.tag.message_bodies import BATCH_BYTES_MAX, Given, GivenBatch, Unreadable
+from service.tag.messages import server_time_fault
+from service.tag.pixel import PLAIN_PIXEL, pixel_message
 from service.tag.rate import Rates
-from service.tag.request import BodyTooLarge, TagAnswer, TagRequest, cors_headers, gif, inflated
+from service.tag.request import (
+    BodyTooLarge,
+    TagAnswer,
+    TagRequest,
+    cors_headers,
+    gif,
+    inflated,
+    through_proxies,
+)
+from service.tag.sender import Sender, known_sender, sender_of, tag_sender
 from service.tag.steps import (
-    NO_VISITOR,
     STEPS_OF_SEGMENT,
     STEPS_OF_TAG,
     Draft,
     DropReason,
     Step,
     Stop,
+    draft_of,
     record_of,
 )
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Keys
-
-ERASED: Final = "erased: this person asked to be forgotten"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,13 +56,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return len(self.records) + len(self.dropped)
 
 
-class Imported(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of imported messages: records to append, and refused lines with reasons."""
-
-    records: tuple[bytes, ...]
-    refused: tuple[tuple[int, str], ...]
-
-
 class Collector(Door):
     """Turns tag requests into records."""
 
@@ -64,86 +65,58 @@ class Collector(Door):
 
     def collect_tag(self, request: TagRequest) -> Outcome:
         """`POST /t`: the tag's own messages; 204, or 4xx with the reason."""
-        site = self.state.site_of_write_key.get(request.fields.get("key", ""))
-        if site is None:
+        sender = known_sender(self, request) or tag_sender(self, request)
+        if sender is None:
             return refused(request, 401, DropReason.UNKNOWN_KEY, "no site has this write key")
+        records = records_at_a_glance(self, request, sender) if sender.is_common else None
+        if records:
+            if request.now_s <= sender.quiet_until_s:
+                return Outcome(answer=sender.plain_answer, records=records)
+            if sender.cookie_at(request.now_s) is not None:
+                headers = sender.cors + self._cookie_headers(request, sender, None)
+                answer = TagAnswer(status=204, headers=headers)
+                return Outcome(answer=answer, records=records)
+        request = through_proxies(request, sender.state.proxy_networks)
         try:
-            batch = messages.read_tag_body(inflated(request, messages.BATCH_BYTES_MAX))
-        except (messages.Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
-            return _unreadable(request, problem, site)
-        return self._collect(request, site, batch, server=False, tag=True)
+            small = not sender.inflates and len(request.body) <= BATCH_BYTES_MAX
+            body = request.body if small else inflated(request, BATCH_BYTES_MAX)
+            batch = message_bodies.read_tag_body(body)
+        except (Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
+            return _unreadable(request, problem, sender.site)
+        return self._collect(request, sender, batch, tag=True)
 
     def collect_segment(self, request: TagRequest, type_: str) -> Outcome:
         """`POST /v1/TYPE` and `/v1/batch` (type ""): what Segment's SDKs send."""
         try:
-            body = inflated(request, messages.BATCH_BYTES_MAX)
+            body = inflated(request, BATCH_BYTES_MAX)
             if type_:
-                batch = messages.GivenBatch(given=messages.read_single(body, type_))
+                batch = GivenBatch(given=message_bodies.read_single(body, type_))
             else:
-                batch = messages.read_batch(body)
-        except (messages.Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
+                batch = message_bodies.read_batch(body)
+        except (Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
             return _unreadable(request, problem, self.site_meant(request))
         site, server = self._site_of(_key_of(request, batch))
         if site is None:
             return refused(request, 401, DropReason.UNKNOWN_KEY, "no site has this write key")
-        return self._collect(request, site, batch, server=server, tag=False)
+        sender = sender_of(self, request, site, server=server)
+        return self._collect(request, sender, batch, tag=False)
 
     def collect_pixel(self, request: TagRequest) -> Outcome:
         """`GET /p.gif`: one message in the query; always answered with the pixel."""
         fields = request.fields
         site = self.state.site_of_write_key.get(fields.get("key", ""))
         if site is None:
-            return Outcome(answer=gif(), dropped=(DropReason.UNKNOWN_KEY,))
-        raw = msgspec.json.encode(_pixel_message(fields))
-        type_ = "track" if fields.get("event") else "page"
-        batch = messages.GivenBatch(given=messages.read_single(raw, type_))
-        outcome = self._collect(request, site, batch, server=False, tag=True)
+            return Outcome(answer=PLAIN_PIXEL, dropped=(DropReason.UNKNOWN_KEY,))
+        sender = sender_of(self, request, site, server=False)
+        raw = pixel_message(fields)
+        if sender.is_common and request.now_s <= sender.quiet_until_s:
+            record = record_at_a_glance(self, request, sender, raw)
+            if record is not None:
+                return Outcome(answer=PLAIN_PIXEL, records=(record,))
+        batch = GivenBatch(given=message_bodies.read_single(raw, ""))
+        outcome = self._collect(request, sender, batch, tag=True)
         kept = [each for each in outcome.answer.headers if each[0] == "Set-Cookie"]
         return msgspec.structs.replace(outcome, answer=gif(*kept))
-
-    def collect_import(
-        self,
-        site: Site,
-        lines: Sequence[bytes],
-        *,
-        refused: Callable[[str, str | bytes], bool],
-        received_us: int,
-    ) -> Imported:
-        """Take messages from a file as if the site's server had sent them; line numbers from 1.
-
-        `refused` tells of a kind of name and a name whether this person was erased.
-        """
-        request = TagRequest(
-            method="POST", path="/v1/batch", query="", headers={}, received_us=received_us
-        )
-        records: list[bytes] = []
-        problems: list[tuple[int, str]] = []
-        for number, line in enumerate(lines, start=1):
-            (given,) = messages.read_single(line, "")
-            if given.message is None:
-                problems.append((number, given.problem))
-                continue
-            fault = server_time_fault(given.message, received_ms=received_us // 1000)
-            if fault:
-                problems.append((number, fault))
-                continue
-            if refused("crm_id", crm_id_of(given.message.customer, self.seal)):
-                problems.append((number, ERASED))
-                continue
-            draft = Draft(
-                message=given.message, raw=given.raw, request=request, site=site, server=True
-            )
-            try:
-                for step in STEPS_OF_SEGMENT:
-                    step(self, draft)
-            except Stop as stop:
-                problems.append((number, stop.reason))
-                continue
-            if draft.visitor != NO_VISITOR and refused("visitor", draft.visitor):
-                problems.append((number, ERASED))
-                continue
-            records.append(record_of(self, draft))
-        return Imported(records=tuple(records), refused=tuple(problems))
 
     def sites_meant(self, request: TagRequest) -> tuple[Site, ...]:
         """Give the sites for which a request without a readable body may ask: those of its key.
@@ -169,19 +142,21 @@ class Collector(Door):
         return None, False
 
     def _collect(
-        self, request: TagRequest, site: Site, batch: GivenBatch, *, server: bool, tag: bool
+        self, request: TagRequest, sender: Sender, batch: GivenBatch, *, tag: bool
     ) -> Outcome:
-        if not request.from_allowed_origin(site):
+        site, server = sender.site, sender.server
+        if not sender.may_write:
             why = f"pages of {request.header('origin')} may not write to site {site.key}"
             return refused(request, 403, DropReason.ORIGIN_NOT_ALLOWED, why)
-        wait_s = self._rates.take(
-            (site.key, server),
-            len(batch.given),
-            rate_max=site.rate_max,
-            now_s=request.received_us / 1_000_000,
-        )
-        if wait_s > 0:
-            return _over_rate(request, site, len(batch.given), wait_s)
+        if site.rate_max:
+            wait_s = self._rates.take(
+                (site.key, server),
+                len(batch.given),
+                rate_max=site.rate_max,
+                now_s=request.received_us / 1_000_000,
+            )
+            if wait_s > 0:
+                return _over_rate(request, site, len(batch.given), wait_s)
         kept = _Kept()
         for index, each in enumerate(batch.given):
             if each.message is None:
@@ -193,20 +168,13 @@ class Collector(Door):
             if fault:
                 kept.refuse(index, Given(message=None, raw=each.raw, problem=fault))
                 continue
-            draft = Draft(
-                message=each.message,
-                raw=each.raw,
-                request=request,
-                site=site,
-                server=server,
-                sent_at=batch.sent_at,
-            )
+            draft = draft_of(each.message, each, sender, request, batch.sent_at)
             self._take(draft, kept, STEPS_OF_TAG if tag else STEPS_OF_SEGMENT)
-        nothing = len(kept.problems) == len(batch.given) > 0
         if tag:
-            answer = self._tag_answer(request, site, kept)
+            answer = self._tag_answer(request, sender, kept)
         else:
-            answer = _segment_answer(request, site, kept, status=400 if nothing else 200)
+            nothing = len(kept.problems) == len(batch.given) > 0
+            answer = _segment_answer(sender, kept, status=400 if nothing else 200)
         return Outcome(answer=answer, records=tuple(kept.records), dropped=tuple(kept.dropped))
 
     def _take(self, draft: Draft, kept: "_Kept", steps: Sequence[Step]) -> None:
@@ -221,26 +189,31 @@ class Collector(Door):
             return
         if draft.new_visitor:
             kept.minted = draft.visitor
+        kept.taken = True
         kept.records.append(record_of(self, draft))
 
-    def _tag_answer(self, request: TagRequest, site: Site, kept: "_Kept") -> TagAnswer:
-        headers = cors_headers(request, site) + self._cookie_headers(request, site, kept.minted)
+    def _tag_answer(self, request: TagRequest, sender: Sender, kept: "_Kept") -> TagAnswer:
+        quiet = kept.minted is None and request.now_s <= sender.quiet_until_s
+        if quiet and not kept.problems:
+            return sender.plain_answer
+        cookie = self._cookie_headers(request, sender, kept.minted) if kept.taken else ()
+        headers = sender.cors + cookie
         if not kept.problems:
             return TagAnswer(status=204, headers=headers)
         body = msgspec.json.encode({"refused": kept.problems})
         return TagAnswer(status=400, headers=headers, body=body)
 
     def _cookie_headers(
-        self, request: TagRequest, site: Site, minted: VisitorId | None
+        self, request: TagRequest, sender: Sender, minted: VisitorId | None
     ) -> tuple[tuple[str, str], ...]:
         visitor = minted
         if visitor is None:
-            found = self.cookie_of(request, site)
+            found = sender.cookie_at(request.now_s)
             if found is None or not visitor_cookie.must_renew(found, now_s=request.now_s):
                 return ()
             visitor = found.visitor
         value = visitor_cookie.write_cookie(self.keys, visitor, now_s=request.now_s)
-        line = visitor_cookie.set_cookie(site.cookie, value, secure=request.secure)
+        line = visitor_cookie.set_cookie(sender.site.cookie, value, secure=sender.secure)
         reference = visitor_cookie.write_reference(self.keys, visitor)
         return (("Set-Cookie", line), ("Jumelle-Visitor", reference))
 
@@ -252,6 +225,8 @@ class _Kept(msgspec.Struct):
     dropped: list[DropReason] = []
     problems: list[dict[str, object]] = []
     minted: VisitorId | None = None
+    taken: bool = False
+    """Whether any message came through; else the browser's cookie is left alone."""
 
     def refuse(self, index: int, given: Given) -> None:
         """Note a message that cannot be read, with its place and the reason."""
@@ -259,11 +234,11 @@ class _Kept(msgspec.Struct):
         self.problems.append({"index": index, "reason": given.problem})
 
 
-def _segment_answer(request: TagRequest, site: Site, kept: _Kept, *, status: int) -> TagAnswer:
+def _segment_answer(sender: Sender, kept: _Kept, *, status: int) -> TagAnswer:
     body: dict[str, object] = {"success": status == 200}
     if kept.problems:
         body["refused"] = kept.problems
-    headers = (*cors_headers(request, site), ("Content-Type", "application/json"))
+    headers = (*sender.cors, ("Content-Type", "application/json"))
     return TagAnswer(status=status, headers=headers, body=msgspec.json.encode(body))
 
 
@@ -309,17 +284,6 @@ def _basic_key(request: TagRequest) -> str:
         return base64.b64decode(coded, validate=True).decode().partition(":")[0]
     except ValueError:  # no base64, no ASCII or no UTF-8
         return ""
-
-
-def _pixel_message(fields: Mapping[str, str]) -> dict[str, object]:
-    inside = {"key", "event", "name", "messageId", "anonymousId"}
-    message: dict[str, object] = {
-        "properties": {name: value for name, value in fields.items() if name not in inside}
-    }
-    for name in ("event", "name", "messageId", "anonymousId"):
-        if fields.get(name):
-            message[name] = fields[name]
-    return message
 
 
 def _same(given: str, expected: str) -> bool:

@@ -4,14 +4,16 @@ Answers questions about one request; decides and writes nothing.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
-from matching.contact_hashes import Seal, seal
+from matching.contact_hashes import Seal, redact_text, seal
 from service.tag import visitor_cookie
 from service.tag.request import TagRequest
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Keys
 
+AGENTS_REMEMBERED_MAX: Final = 8192
 OPT_OUT_COOKIE: Final = "jml_out"
 SUPPRESSED_PURPOSE: Final = "tombstone"
 
@@ -24,11 +26,16 @@ class Door:
         self.keys = keys
         contact_key = keys.contact_key
         self.seal: Seal = lambda hash_hex: seal(hash_hex, contact_key)
+        self.redacted = lru_cache(maxsize=AGENTS_REMEMBERED_MAX)(self._redacted)
+        """Give an agent's name without contacts; browsers share few names."""
 
     @property
     def state(self) -> TagState:
         """The newest published state."""
         return self._state()
+
+    def _redacted(self, agent: str) -> str:
+        return redact_text(agent, self.seal)
 
     def cookie_of(self, request: TagRequest, site: Site) -> visitor_cookie.VisitorCookie | None:
         """Give the visitor that the request's cookie names, if it is one of ours."""

@@ -14,7 +14,8 @@ from litestar import Litestar
 
 from service.metrics import Balance
 from service.tag.collect import Collector
-from service.tag.routes import TagEndpoint
+from service.tag.endpoint import TagEndpoint
+from service.tag.keeper import Keeper
 from service.tag.spool import Spool, SpoolSettings, count_records, writer_name
 from service.tag.tag_state import TagStateFile
 from service.tag.tokens import Keys
@@ -45,7 +46,11 @@ class TagProcess:
         )
         self.collector = Collector(state=lambda: self.state_file.state, keys=self.keys)
         self.endpoint = TagEndpoint(
-            collector=self.collector, spool=self.spool, balance=balance, clock=clock
+            collector=self.collector,
+            keeper=Keeper(
+                spool=self.spool, balance=balance, waits_for_disk=settings.ack == "fsync"
+            ),
+            clock=clock,
         )
 
     def records_waiting(self) -> int:

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from enum import IntEnum
+from mmap import mmap
 from typing import Final
 
 import msgspec
@@ -78,7 +79,16 @@ _meta_decoder = msgspec.msgpack.Decoder(Meta)
 
 def write_record(kind: Kind, received_us: int, visitor: bytes, meta: Meta, body: bytes) -> bytes:
     """Give the bytes of one record."""
-    packed = _meta_encoder.encode(meta)
+    return write_packed(kind, received_us, visitor, pack_meta(meta), body)
+
+
+def pack_meta(meta: Meta) -> bytes:
+    """Give the bytes of a record's meta."""
+    return _meta_encoder.encode(meta)
+
+
+def write_packed(kind: Kind, received_us: int, visitor: bytes, packed: bytes, body: bytes) -> bytes:
+    """Give the bytes of one record whose meta is packed already."""
     payload = FIXED.pack(kind, 0, received_us, visitor, len(packed)) + packed + body
     return HEAD.pack(len(payload), zlib.crc32(payload)) + payload
 
@@ -111,6 +121,37 @@ def read_records(chunk: bytes, *, start: int = 0, row: int = 0) -> Iterator[Reco
         row += 1
 
 
+def record_places(chunk: bytes | mmap) -> list[int]:
+    """Give the place behind each record's head, in order; raise Damage at the first that is none.
+
+    Kinds and metas are left to be read; `read_records` also judges them.
+    """
+    if chunk[: len(MAGIC)] != MAGIC:
+        raise Damage(0, "not a chunk of this service", torn=len(chunk) < len(MAGIC))
+    places: list[int] = []
+    put, head_at, checksum_of = places.append, HEAD.unpack_from, zlib.crc32
+    least, most = FIXED.size, RECORD_BYTES_MAX
+    place, end = len(MAGIC) + HEAD.size, len(chunk) + HEAD.size
+    try:
+        while place < end:
+            length, crc = head_at(chunk, place - HEAD.size)
+            behind = place + length
+            if checksum_of(chunk[place:behind]) != crc or length < least or length > most:
+                break
+            put(place)
+            place = behind + HEAD.size
+    except struct.error:
+        pass  # the last head is cut off, which the next line tells
+    if place != end:
+        _payload_at(chunk, place - HEAD.size)  # this says what is wrong there
+    return places
+
+
+def meta_of(packed: bytes) -> Meta:
+    """Read the bytes of a record's meta."""
+    return _meta_decoder.decode(packed)
+
+
 def find_record(chunk: bytes, start: int) -> int:
     """Give the place of the first whole record at or behind `start`; the chunk's end if none is."""
     for match in _KIND_AND_FLAGS.finditer(chunk, start + HEAD.size):
@@ -123,7 +164,7 @@ def find_record(chunk: bytes, start: int) -> int:
     return len(chunk)
 
 
-def _payload_at(chunk: bytes, offset: int) -> bytes:
+def _payload_at(chunk: bytes | mmap, offset: int) -> bytes:
     if offset + HEAD.size > len(chunk):
         raise Damage(offset, "a record's head is cut off", torn=True)
     length, crc = HEAD.unpack_from(chunk, offset)

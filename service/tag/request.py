@@ -1,14 +1,15 @@
 """A tag request and its answer as plain values, so that every decision is a pure function of them.
 
-The ASGI routes make the one and send the other; nothing here knows a server.
+The routes and the protocol make the one and send the other; nothing here knows a server.
 """
 
 import gzip
 import zlib
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -22,58 +23,24 @@ GIF: Final = bytes.fromhex(
 
 
 FIELDS_MAX: Final = 100
+KNOWN_QUERY_LENGTH_MAX: Final = 200
+"""Longer queries are read anew each time, so that the memory of them stays small."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class TagRequest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What the endpoint reads of one request."""
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks: what all requests of one browser on one connection have in common."""
 
-    method: str
-    path: str
-    query: str
     headers: Mapping[str, str]
-    body: bytes = b""
     address: str = ""
     scheme: str = "http"
-    received_us: int
-
-    @cached_property
-    def fields(self) -> Mapping[str, str]:
-        """The query's parameters; the first of each name counts."""
-        try:
-            parsed = parse_qs(self.query, keep_blank_values=True, max_num_fields=FIELDS_MAX)
-        except ValueError:
-            return {}  # more parameters than any call of ours has
-        return {name: values[0] for name, values in parsed.items()}
-
-    def header(self, name: str) -> str:
-        """Give one header by its lower-case name; empty when absent."""
-        return self.headers.get(name, "")
-
-    @property
-    def now_s(self) -> int:
-        """The moment of receipt in seconds."""
-        return self.received_us // 1_000_000
-
-    @property
-    def secure(self) -> bool:
-        """Whether cookies may say Secure."""
-        return self.scheme == "https"
+    memory: dict[Any, Any] = msgspec.field(default_factory=dict)
+    """What was found out about this caller, by name; whoever keeps it says when it is stale."""
 
     @property
     def own_origin(self) -> str:
         """The origin that this service was called by."""
-        return f"{self.scheme}://{self.header('host')}"
-
-    def own_origin_of(self, site: Site) -> str:
-        """Give the origin that this service was called by, when the site vouches for its host.
-
-        Anybody can send a Host header: only this machine and the hosts of the site's own pages
-        are believed, all others give "".
-        """
-        host = _host_of(self.own_origin)
-        known = host in LOOPBACK or any(host == _host_of(each) for each in site.origins)
-        return self.own_origin if host and known else ""
+        return f"{self.scheme}://{self.headers.get('host', '')}"
 
     @property
     def cut_address(self) -> str:
@@ -86,10 +53,69 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         kept = 24 if found.version == 4 else 48
         return str(ip_network((found, kept), strict=False).network_address)
 
+
+class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the endpoint reads of one request."""
+
+    method: str
+    path: str
+    query: str
+    caller: Caller
+    body: bytes = b""
+    received_us: int
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The query's parameters; the first of each name counts."""
+        find = _known_fields if len(self.query) <= KNOWN_QUERY_LENGTH_MAX else _fields_of
+        return find(self.query)
+
+    def header(self, name: str) -> str:
+        """Give one header by its lower-case name; empty when absent."""
+        return self.caller.headers.get(name, "")
+
+    @property
+    def now_s(self) -> int:
+        """The moment of receipt in seconds."""
+        return self.received_us // 1_000_000
+
+    @property
+    def secure(self) -> bool:
+        """Whether cookies may say Secure."""
+        return self.caller.scheme == "https"
+
+    def own_origin_of(self, site: Site) -> str:
+        """Give the origin that this service was called by, when the site vouches for its host.
+
+        Anybody can send a Host header: only this machine and the hosts of the site's own pages
+        are believed, all others give "".
+        """
+        host = _host_of(self.caller.own_origin)
+        known = host in LOOPBACK or any(host == _host_of(each) for each in site.origins)
+        return self.caller.own_origin if host and known else ""
+
     def from_allowed_origin(self, site: Site) -> bool:
         """Tell whether a browser page may speak for this site; a request without Origin is none."""
         origin = self.header("origin")
-        return not origin or origin in site.origins or origin == self.own_origin
+        return not origin or origin in site.origins or origin == self.caller.own_origin
+
+
+def _fields_of(query: str) -> Mapping[str, str]:
+    if "%" not in query and "+" not in query and query.count("&") < FIELDS_MAX:
+        plain: dict[str, str] = {}
+        for pair in query.split("&"):
+            if pair:
+                name, _, value = pair.partition("=")
+                plain.setdefault(name, value)
+        return plain  # what the library below would give, for a sixth of its cost
+    try:
+        parsed = parse_qs(query, keep_blank_values=True, max_num_fields=FIELDS_MAX)
+    except ValueError:
+        return {}  # more parameters than any call of ours has
+    return MappingProxyType({name: values[0] for name, values in parsed.items()})
+
+
+_known_fields: Final = lru_cache(maxsize=4096)(_fields_of)
 
 
 def _host_of(origin: str) -> str:
@@ -115,18 +141,28 @@ def through_proxies(request: TagRequest, trusted: Networks) -> TagRequest:
 
     What anybody else says of addresses and schemes is not believed.
     """
-    if not trusted or not _is_in(request.address, trusted):
+    if not trusted:
         return request
-    address = request.address
-    for hop in reversed(request.header("x-forwarded-for").split(",")):
+    known = request.caller.memory.get("through_proxies")
+    if known is None or known[0] is not trusted:
+        known = (trusted, _behind(request.caller, trusted))
+        request.caller.memory["through_proxies"] = known
+    return msgspec.structs.replace(request, caller=known[1])
+
+
+def _behind(caller: Caller, trusted: Networks) -> Caller:
+    if not _is_in(caller.address, trusted):
+        return caller
+    address = caller.address
+    for hop in reversed(caller.headers.get("x-forwarded-for", "").split(",")):
         if address_of(hop) is None:
             break
         address = hop.strip()
         if not _is_in(address, trusted):
             break
-    proto = request.header("x-forwarded-proto").rpartition(",")[2].strip().lower()
-    scheme = proto if proto in {"http", "https"} else request.scheme
-    return msgspec.structs.replace(request, address=address, scheme=scheme)
+    proto = caller.headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
+    scheme = proto if proto in {"http", "https"} else caller.scheme
+    return Caller(headers=caller.headers, address=address, scheme=scheme)
 
 
 def _is_in(text: str, networks: Networks) -> bool:
@@ -134,8 +170,8 @@ def _is_in(text: str, networks: Networks) -> bool:
     return address is not None and any(address in network for network in networks)
 
 
-class TagAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes back."""
+class TagAnswer(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What goes back; one that is sent often remembers its bytes."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -148,13 +184,15 @@ class BodyTooLarge(Exception):
 
 def inflated(request: TagRequest, limit: int) -> bytes:
     """Give the body as the sender wrote it; refuse one that is larger than `limit` bytes."""
-    if request.header("content-encoding").strip().lower() not in {"gzip", "x-gzip"}:
-        body = request.body
-    else:
-        body = _gunzip(request.body, limit)
+    body = _gunzip(request.body, limit) if is_compressed(request) else request.body
     if len(body) > limit:
         raise BodyTooLarge(f"a body of more than {limit} bytes")
     return body
+
+
+def is_compressed(request: TagRequest) -> bool:
+    """Tell whether the body is gzip."""
+    return request.header("content-encoding").strip().lower() in {"gzip", "x-gzip"}
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:

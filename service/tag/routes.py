@@ -1,26 +1,18 @@
-"""The tag's routes over ASGI: a request becomes a value, its records are kept, the answer leaves.
+"""The one table of the tag's routes: a request comes in, what becomes of it goes out.
 
-`handle` is the one table of routes; everything it calls is pure. Acknowledged means kept: nothing
-is sent before `Spool.append` returned.
+Everything that is called here is pure; who reads sockets and writes the spool calls `handle`.
 """
 
-import time
-from collections import Counter
-from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar.types import Receive, Scope, Send
 
-from service.metrics import Balance
 from service.tag import messages, sync
 from service.tag.click import click
-from service.tag.collect import Collector, Outcome, refused
+from service.tag.collect import Collector, Outcome
 from service.tag.request import TagAnswer, TagRequest, preflight, refusal, through_proxies
-from service.tag.spool import Spool, SpoolFull
-from service.tag.steps import DropReason
 
 PATHS: Final = (
     "/t",
@@ -37,12 +29,14 @@ PLAIN_PATHS: Final = frozenset(path for path in PATHS if "{" not in path)
 PREFIXES: Final = tuple(path.partition("{")[0] for path in PATHS if "{" in path)
 ENGINE_PREFIX: Final = "/v1/me/"
 """The one path under `/v1` that a tag process does not answer."""
-BODY_BYTES_MAX: Final = messages.BATCH_BYTES_MAX + 4096
-RETRY_AFTER_S: Final = 5
 
 
-def handle(collector: Collector, request: TagRequest) -> Outcome:  # noqa: C901 - one table
+def handle(  # noqa: C901 - one table
+    collector: Collector, request: TagRequest
+) -> Outcome:
     """Answer one request of the tag port; every path of DESIGN's table stands here."""
+    if request.path == "/t" and request.method == "POST":  # nearly all requests
+        return collector.collect_tag(request)
     request = through_proxies(request, collector.state.proxy_networks)
     if request.method == "OPTIONS":
         return Outcome(answer=preflight(request, collector.sites_meant(request)))
@@ -106,96 +100,3 @@ def _tag_script(collector: Collector, request: TagRequest) -> Outcome:
     if request.header("if-none-match") == etag:
         return Outcome(answer=TagAnswer(status=304, headers=headers))
     return Outcome(answer=TagAnswer(status=200, headers=headers, body=script))
-
-
-class TagEndpoint:
-    """The ASGI application of the tag port."""
-
-    def __init__(
-        self,
-        *,
-        collector: Collector,
-        spool: Spool,
-        balance: Balance,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._collector = collector
-        self._spool = spool
-        self._balance = balance
-        self._clock = clock
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = await _body_of(receive)
-        request = _request_of(scope, body or b"", received_us=int(self._clock() * 1_000_000))
-        if body is None:
-            why = f"a body of more than {BODY_BYTES_MAX} bytes"
-            outcome = refused(
-                request, 413, DropReason.TOO_LARGE, why, self._collector.site_meant(request)
-            )
-        else:
-            outcome = handle(self._collector, request)
-        await _send(send, await self._keep(outcome))
-
-    async def _keep(self, outcome: Outcome) -> TagAnswer:
-        dropped = Counter(str(reason) for reason in outcome.dropped)
-        if outcome.records:
-            try:
-                self._spool.append(outcome.records)
-            except SpoolFull as problem:
-                dropped[DropReason.SPOOL_FULL] += len(outcome.records)
-                self._balance.received(kept=0, dropped=dropped)
-                return _try_again(outcome.answer, problem)
-        self._balance.received(kept=len(outcome.records), dropped=dropped)
-        if outcome.records:
-            try:
-                await self._spool.kept()
-            except SpoolFull as problem:
-                # Why counted as kept: the file is there and is loaded; a retry is its duplicate.
-                return _try_again(outcome.answer, problem)
-        return outcome.answer
-
-
-def _try_again(answer: TagAnswer, problem: SpoolFull) -> TagAnswer:
-    retry = ("Retry-After", str(RETRY_AFTER_S))
-    return refusal(503, f"nothing was kept, try again: {problem}", retry, *cors_of(answer))
-
-
-def cors_of(answer: TagAnswer) -> list[tuple[str, str]]:
-    """Give the headers by which the calling page may read another answer in this one's place."""
-    return [header for header in answer.headers if header[0].startswith(("Access-Control", "Vary"))]
-
-
-async def _body_of(receive: Receive) -> bytes | None:
-    body = b""
-    while True:
-        event: Any = await receive()
-        part: bytes = event.get("body", b"")
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            return None
-        if not event.get("more_body"):
-            return body
-
-
-def _request_of(scope: Scope, body: bytes, *, received_us: int) -> TagRequest:
-    raw: Any = scope
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw["headers"]}
-    return TagRequest(
-        method=raw["method"],
-        path=raw["path"],
-        query=raw["query_string"].decode("latin-1"),
-        headers=headers,
-        body=body,
-        address=(raw.get("client") or ("",))[0],
-        scheme=raw["scheme"],
-        received_us=received_us,
-    )
-
-
-async def _send(send: Send, answer: TagAnswer) -> None:
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
-    headers.append((b"content-length", str(len(answer.body)).encode()))
-    start: Any = {"type": "http.response.start", "status": answer.status, "headers": headers}
-    await send(start)
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

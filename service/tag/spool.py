@@ -9,19 +9,18 @@ for the disk.
 import asyncio
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
+from service.tag.chunk_closer import ChunkCloser, ChunkFile
 from service.tag.record import MAGIC, Damage, find_record, read_records
 
-SYNC_EVERY_S: Final = 0.02
+TROUBLE_LASTS_S: Final = 0.25
+"""After a refused write the disk is left alone for so long: every request would ask it again."""
 
 
 def sync_call(system: Any) -> Callable[[int], None]:
@@ -48,10 +47,19 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Spool:
-    """One writer's part of the spool. `append` is called from one thread; a second thread syncs."""
+    """One writer's part of the spool, called from one thread; no call but `close*` awaits a disk.
+
+    Whatever is wrong with disk or descriptors, `append` says SpoolFull and the next one tries anew.
+    """
 
     def __init__(
-        self, root: Path, *, writer: str, settings: SpoolSettings, clock: Callable[[], float]
+        self,
+        root: Path,
+        *,
+        writer: str,
+        settings: SpoolSettings,
+        clock: Callable[[], float],
+        to_disk: Callable[[int], None] = _to_disk,
     ) -> None:
         self._root = root
         self._settings = settings
@@ -64,36 +72,38 @@ class Spool:
         self.folder = draft.rename(root / writer)
         sync_folder(root)
         self._number = 0
-        self._file = -1
-        self._bytes = 0
+        self._file: ChunkFile | None = None
         self._opened = 0.0
-        self._records = 0
+        self._unasked: set[ChunkFile] = set()
+        self._trouble = ""
+        self._trouble_ends = 0.0
+        self._suspect = ""
+        """Why the disk is not trusted since a sync failed."""
         self._size_seen = spool_bytes(root)
         self._size_seen_at = clock()
-        self._syncer = _Syncer()
+        self._closer = ChunkCloser(self.folder, to_disk=to_disk)
 
     def append(self, records: Sequence[bytes]) -> None:
         """Write the records in order, all or none; raise SpoolFull when they cannot be kept."""
         why = self.full()
         if why:
             raise SpoolFull(why)
-        if self._syncer.failed:
-            self._abandon()
-        if self._file < 0:
-            self._open_next()
+        file = self._file or self._open_next()
         joined = b"".join(records)
-        self._write(joined)
-        self._bytes += len(joined)
+        self._write(file, joined)
+        file.records += len(records)
         self._size_seen += len(joined)
-        self._records += len(records)
-        self._syncer.changed(self._file)
-        if self._bytes >= self._settings.chunk_bytes_max:
-            self.close_chunk()
+        self._closer.appended(file)
+        if self._settings.ack == "fsync":
+            self._unasked.add(file)
+        if file.bytes >= self._settings.chunk_bytes_max:
+            self._roll()
 
     @property
     def open_records(self) -> int:
-        """How many records the open chunk holds."""
-        return self._records
+        """How many records the open chunk holds, and those that are being closed."""
+        closing = sum(file.records for file in self._closer.closing())
+        return closing + (self._file.records if self._file else 0)
 
     def closed(self) -> list[Path]:
         """List this writer's closed chunks that the loader has not claimed yet."""
@@ -102,177 +112,110 @@ class Spool:
     def full(self) -> str:
         """Say why nothing more can be taken; empty while it can."""
         now = self._clock()
-        if now - self._size_seen_at > 1:
-            self._size_seen, self._size_seen_at = spool_bytes(self._root), now
+        if now < self._trouble_ends:
+            return self._trouble
+        if (self._suspect or (self._file and self._file.failed)) and (why := self._try_disk()):
+            return why
+        try:
+            if now - self._size_seen_at > 1:
+                self._size_seen, self._size_seen_at = spool_bytes(self._root), now
+            free = os.statvfs(self._root)
+        except OSError as problem:
+            return self._troubled(f"the spool cannot be looked at: {problem.strerror}")
         if self._size_seen > self._settings.spool_bytes_max:
             return f"the spool holds {self._size_seen} bytes, its limit"
-        free = os.statvfs(self._root)
         if free.f_bavail * free.f_frsize < self._settings.reserve_bytes:
             return "the disk has only its reserve left"
         return ""
 
     async def kept(self) -> None:
         """Wait until what was appended is as safe as `ack` promises."""
-        if self._settings.ack == "fsync":
-            await asyncio.wrap_future(self._syncer.wanted())
+        if self._settings.ack != "fsync":
+            return
+        asked, self._unasked = self._unasked, set()
+        for each in self._closer.kept(asked):
+            why = await asyncio.wrap_future(each)
+            if why:
+                raise SpoolFull(why)
 
     def close_old_chunk(self) -> None:
         """Close the open chunk once it is old enough; called a few times a second."""
         old = self._clock() - self._opened >= self._settings.chunk_seconds_max
-        if self._file >= 0 and old and self._bytes > len(MAGIC):
-            self.close_chunk()
+        # Why not behind another: on a slow disk files would pile up faster than they are closed.
+        if old and self._file is not None and self._file.records and not self._closer.closing():
+            self._roll()
 
     def close_chunk(self) -> None:
-        """Sync, close and rename the open file, so that the loader may claim it."""
-        if self._file < 0:
-            return
-        if self._syncer.failed:
-            self._abandon()
-            return
-        handle, self._file = self._file, -1
-        self._syncer.finish(handle)
-        closed = self.folder / f"{self._number:08d}.{self._records}.chunk"
-        self._path("open").rename(closed)
-        self._records = 0
-        sync_folder(self.folder)
+        """Sync, close and rename the open file; the loader may claim it when this returns."""
+        self._roll()
+        self._closer.wait_closed()
 
     def close(self) -> None:
-        """Close the open chunk, stop the syncing thread and give the folder's lock back."""
-        self.close_chunk()
-        self._syncer.stop()
+        """Close the open chunk, stop the closing thread and give the folder's lock back."""
+        self._roll()
+        self._closer.stop()
         self._lock.close()
 
-    def _open_next(self) -> None:
-        self._number += 1
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        try:
-            self._file = os.open(self._path("open"), flags, 0o600)
-            os.write(self._file, MAGIC)
-            sync_folder(self.folder)
-        except OSError as problem:
-            self._abandon()
-            raise SpoolFull(f"a new chunk could not be opened: {problem}") from problem
-        self._bytes = len(MAGIC)
-        self._opened = self._clock()
+    def _roll(self) -> None:
+        """Go on with another file; the thread closes this one."""
+        if self._file is not None:
+            self._suspect = self._file.failed or self._suspect
+            self._closer.hand_over(self._file)
+            self._file = None
 
-    def _write(self, joined: bytes) -> None:
-        try:
-            written = os.write(self._file, joined)
-        except OSError as problem:
-            self._abandon()
-            raise SpoolFull(f"the spool could not be written: {problem}") from problem
-        if written != len(joined):
-            # Why: some of these records may be whole, but the sender hears that none was kept.
-            with suppress(OSError):
-                os.ftruncate(self._file, self._bytes)
-            self._abandon()
-            raise SpoolFull(f"the disk took {written} of {len(joined)} bytes")
-
-    def _abandon(self) -> None:
-        # Why: after a failed write or fsync the file's pages may be lost although the next sync
-        # succeeds, so this file is never written again; the reader cuts its torn tail.
-        if self._file >= 0:
-            self._syncer.forget()
-            os.close(self._file)
-            self._file = -1
-            self._records = 0
-            path = self._path("open")
-            if path.exists():
-                path.rename(self._path("torn"))
-
-    def _path(self, ending: str) -> Path:
-        return self.folder / f"{self._number:08d}.{ending}"
-
-
-class _Syncer:
-    """A thread that brings written bytes to disk: every 20 ms, or at once when somebody waits."""
-
-    def __init__(self) -> None:
-        self._wake = threading.Condition()
-        self._handle = -1
-        self._dirty = False
-        self._syncing = False
-        self.failed = False
-        """Whether the disk refused to keep what was written to the open file."""
-        self._stopped = False
-        self._waiting: list[Future[None]] = []
-        self._thread = threading.Thread(target=self._run, name="spool-sync", daemon=True)
-        self._thread.start()
-
-    def changed(self, handle: int) -> None:
-        with self._wake:
-            self._handle, self._dirty = handle, True
-
-    def wanted(self) -> Future[None]:
-        waiter: Future[None] = Future()
-        with self._wake:
-            if self._dirty or self._syncing:
-                self._waiting.append(waiter)
-                self._wake.notify_all()
-            else:
-                waiter.set_result(None)
-        return waiter
-
-    def finish(self, handle: int) -> None:
-        with self._wake:
-            self._wake.wait_for(lambda: not self._syncing)
-            problem: Exception | None = None
+    def _try_disk(self) -> str:
+        """After a failed sync, say why nothing is taken until the disk kept a new file's begin."""
+        file = self._file
+        if file is not None and file.failed:
+            self._roll()
+            return self._troubled(self._suspect)
+        if file is None:
             try:
-                _to_disk(handle)
-            except OSError as failed:
-                problem = SpoolFull(f"the disk did not keep the chunk: {failed}")
-            os.close(handle)
-            self._handle, self._dirty = -1, False
-            _answer(self._take_waiting(), problem)
+                self._closer.appended(self._open_next())
+            except SpoolFull as problem:
+                return str(problem)
+        elif file.appends_kept == file.appends:
+            self._suspect = ""
+        return self._suspect
 
-    def forget(self) -> None:
-        with self._wake:
-            self._wake.wait_for(lambda: not self._syncing)
-            self._handle, self._dirty, self.failed = -1, False, False
-            _answer(self._take_waiting(), SpoolFull("the chunk was given up after a failed write"))
-
-    def stop(self) -> None:
-        with self._wake:
-            self._stopped = True
-            self._wake.notify_all()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            with self._wake:
-                if not (self._waiting and self._dirty):
-                    self._wake.wait(SYNC_EVERY_S)
-                if self._stopped:
-                    return
-                if not self._dirty:
-                    continue
-                handle, waiting = self._handle, self._take_waiting()
-                self._dirty, self._syncing = False, True
-            self._sync(handle, waiting)
-
-    def _sync(self, handle: int, waiting: list[Future[None]]) -> None:
-        problem: Exception | None = None
+    def _open_next(self) -> ChunkFile:
+        self._number += 1
         try:
-            _to_disk(handle)
-        except OSError as failed:
-            problem = SpoolFull(f"the disk did not keep the chunk: {failed}")
-        with self._wake:
-            self._syncing = False
-            self.failed = self.failed or problem is not None
-            self._wake.notify_all()
-        _answer(waiting, problem)
+            file = ChunkFile(self.folder / f"{self._number:08d}.open")
+        except OSError as problem:
+            raise SpoolFull(
+                self._troubled(f"no new chunk could be opened: {problem.strerror}")
+            ) from problem
+        self._file = file
+        self._opened = self._clock()
+        self._write(file, MAGIC)
+        return file
 
-    def _take_waiting(self) -> list[Future[None]]:
-        waiting, self._waiting = self._waiting, []
-        return waiting
+    def _write(self, file: ChunkFile, joined: bytes) -> None:
+        try:
+            written = os.write(file.handle, joined)
+        except OSError as problem:
+            self._give_up(file)
+            why = f"the spool could not be written: {problem.strerror}"
+            raise SpoolFull(self._troubled(why)) from problem
+        if written != len(joined):
+            self._give_up(file)
+            raise SpoolFull(self._troubled(f"the disk took {written} of {len(joined)} bytes"))
+        file.bytes += written
 
+    def _give_up(self, file: ChunkFile) -> None:
+        """Write no more to a file that refused a write; what it holds so far is kept."""
+        # Why cut: some of these records may be whole, but their sender hears that none was kept.
+        try:
+            os.ftruncate(file.handle, file.bytes)
+        except OSError:
+            file.torn = True
+        self._roll()
 
-def _answer(waiting: list[Future[None]], problem: Exception | None) -> None:
-    for each in waiting:
-        if problem is None:
-            each.set_result(None)
-        else:
-            each.set_exception(problem)
+    # Why never an error's whole text: the sender is told, and paths are none of its business.
+    def _troubled(self, why: str) -> str:
+        self._trouble, self._trouble_ends = why, self._clock() + TROUBLE_LASTS_S
+        return why
 
 
 def writer_name(worker: int) -> str:
@@ -296,7 +239,10 @@ def count_records(path: Path) -> int:
     named = path.suffixes[-2:]
     if len(named) == 2 and named[1] == ".chunk" and named[0][1:].isdigit():
         return int(named[0][1:])
-    content, start, records = path.read_bytes(), 0, 0
+    try:
+        content, start, records = path.read_bytes(), 0, 0
+    except FileNotFoundError:  # claimed or let go a moment ago
+        return 0
     while True:
         try:
             for _ in read_records(content, start=start):

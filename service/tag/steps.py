@@ -11,23 +11,20 @@ from typing import Any, Final
 
 import msgspec
 
-from matching.consent.decide import Signals, Use, encode_signals
-from matching.contact_hashes import crm_id_of, may_hold_contact, redact_json, redact_text
+from matching.consent.decide import Signals
+from matching.contact_hashes import crm_id_of, may_hold_contact, redact_json
 from matching.ids import VisitorId
 from service.tag import visitor_cookie
 from service.tag.door import Door
+from service.tag.harmless import may_hold_token
+from service.tag.message_bodies import Given
 from service.tag.messages import NAME_LENGTH_MAX, Message
-from service.tag.record import Kind, Meta, write_record
+from service.tag.record import Kind, Meta, pack_meta, write_packed, write_record
 from service.tag.request import TagRequest
-from service.tag.tag_state import Site
+from service.tag.sender import Sender, Told, meta_of, packed_meta, told_by
 from service.tag.tokens import TokenError, read_identify
 
 NO_VISITOR: Final = VisitorId(bytes(16))
-AGENT_LENGTH_MAX: Final = 512
-EXPLICIT_KEYS: Final = frozenset({"store", "audiences", "sync", "personalise"})
-UNREADABLE_SIGNAL: Final = "unreadable"
-"""Stands for a consent string in no alphabet of theirs; it denies as the string itself would."""
-_SIGNAL: Final = re.compile(r"[A-Za-z0-9_.~=-]*")
 _TOKEN: Final = re.compile(rb"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}|(?<=/c/)[\w-]{40,}")
 """A JWT anywhere, and the token of a newsletter link."""
 
@@ -51,15 +48,32 @@ class Draft(msgspec.Struct, kw_only=True):
 
     message: Message
     raw: bytes
-    request: TagRequest
-    site: Site
+    harmless: bool = False
+    sender: Sender
     server: bool
+    told: Told
+    received_us: int
     sent_at: str = ""
     visitor: VisitorId = NO_VISITOR
     new_visitor: bool = False
-    signals: Signals = Signals()
     proved: str = ""
     method: str = ""
+
+
+def draft_of(
+    message: Message, given: Given, sender: Sender, request: TagRequest, sent_at: str = ""
+) -> Draft:
+    """Begin the journey of a message that was read."""
+    return Draft(
+        message=message,
+        raw=given.raw,
+        harmless=given.harmless,
+        sender=sender,
+        server=sender.server,
+        received_us=request.received_us,
+        sent_at=sent_at,
+        told=told_by(sender, bytes(message.raw_context)),
+    )
 
 
 class Stop(Exception):
@@ -74,15 +88,22 @@ class Stop(Exception):
 Step = Callable[[Door, Draft], None]
 
 
-def drop_opted_out(door: Door, draft: Draft) -> None:
+def drop_opted_out(_: Door, draft: Draft) -> None:
     """Stop what a browser sends that opted out."""
-    if not draft.server and door.is_opted_out(draft.request):
+    if draft.sender.opted_out:
         raise Stop(DropReason.OPTED_OUT)
 
 
-def put_cookie_visitor(door: Door, draft: Draft) -> None:
+def drop_anonymous(_: Door, draft: Draft) -> None:
+    """Stop what asks to leave no trace; it says nothing of consent to other messages."""
+    context = draft.told.context
+    if draft.sender.anonymous or (context is not None and context.anonymous):
+        raise Stop(DropReason.NO_CONSENT)
+
+
+def put_cookie_visitor(_: Door, draft: Draft) -> None:
     """Name the visitor by its signed cookie."""
-    found = None if draft.server else door.cookie_of(draft.request, draft.site)
+    found = draft.sender.cookie_at(draft.received_us // 1_000_000)
     if found is not None:
         draft.visitor = found.visitor
 
@@ -93,47 +114,16 @@ def put_named_visitor(door: Door, draft: Draft) -> None:
         return
     name = draft.message.browser
     referred = visitor_cookie.read_reference(door.keys, name)
-    draft.visitor = referred or visitor_cookie.visitor_of_sdk(door.keys, draft.site.key, name)
-
-
-def put_signals(_: Door, draft: Draft) -> None:
-    """Gather the consent signals of message and request."""
-    given = draft.message.context.consent if draft.message.context else None
-    gpc = draft.request.header("sec-gpc") == "1" and not draft.server
-    if given is None:
-        draft.signals = Signals(gpc=gpc)
-        return
-    draft.signals = Signals(
-        tcf=signal_text(given.tcf),
-        gdpr=None if given.gdpr is None else bool(given.gdpr),
-        gpp=signal_text(given.gpp),
-        gpp_sid=given.gpp_sid,
-        us_privacy=signal_text(given.us_privacy),
-        gpc=gpc or given.gpc,
-        explicit=explicit_choices(given.explicit),
+    draft.visitor = referred or visitor_cookie.visitor_of_sdk(
+        door.keys, draft.sender.site.key, name
     )
-    if draft.server and draft.signals != Signals():
-        draft.signals = msgspec.structs.replace(draft.signals, by_server=True)
 
 
-def signal_text(text: str) -> str:
-    """Give a consent string as it came, or what stands for one in no alphabet of theirs."""
-    # Why: signals are kept as they came; what is none could be anything, an address too.
-    return text if _SIGNAL.fullmatch(text.strip()) else UNREADABLE_SIGNAL
-
-
-def explicit_choices(given: dict[str, bool] | None) -> dict[str, bool] | None:
-    """Give the choices that there are; any other key could hold anything, an address too."""
-    return None if given is None else {k: v for k, v in given.items() if k in EXPLICIT_KEYS}
-
-
-def drop_without_consent(door: Door, draft: Draft) -> None:
+def drop_without_consent(_: Door, draft: Draft) -> None:
     """Stop what may not be stored; keep the withdrawal, which the loader drops for strangers."""
-    if draft.server and draft.signals == Signals():
+    if draft.told.may_store:
         return
-    if door.state.decide(draft.signals, Use.STORE, draft.site).allowed:
-        return
-    if draft.visitor == NO_VISITOR or draft.signals == Signals():
+    if draft.visitor == NO_VISITOR or draft.told.signals == Signals():
         raise Stop(DropReason.NO_CONSENT)
     raise Stop(DropReason.NO_CONSENT, _withdrawal_of(draft))
 
@@ -147,7 +137,7 @@ def mint_visitor(_: Door, draft: Draft) -> None:
 
 def drop_suppressed(door: Door, draft: Draft) -> None:
     """Stop what names somebody of whom nothing may be kept."""
-    if not door.state.suppressed_hashes:
+    if not draft.sender.state.suppressed_hashes:
         return
     customer = crm_id_of(draft.message.customer, door.seal)
     if draft.visitor != NO_VISITOR and door.is_suppressed("visitor", draft.visitor):
@@ -158,20 +148,18 @@ def drop_suppressed(door: Door, draft: Draft) -> None:
 
 def put_proof(door: Door, draft: Draft) -> None:
     """Note which customer is proved, and how; everything else stays a claim."""
+    context, site = draft.told.context, draft.sender.site
+    if not draft.server and (context is None or not context.token or not site.identify_secret):
+        return
     ordered = draft.message.event == "Order Completed"
     if draft.server:
         draft.proved = crm_id_of(draft.message.customer, door.seal)
         draft.method = "purchase" if ordered else "server"
         return
-    token = draft.message.context.token if draft.message.context else None
-    if not token or not draft.site.identify_secret:
-        return
+    token = context.token if context and context.token else ""
     try:
         found = read_identify(
-            draft.site.identify_secret,
-            token,
-            site=draft.site.key,
-            now_s=draft.request.now_s,
+            site.identify_secret, token, site=site.key, now_s=draft.received_us // 1_000_000
         )
     except (TokenError, RecursionError):
         return  # an expired or foreign token leaves a claim, decision 7
@@ -188,13 +176,15 @@ def put_proof(door: Door, draft: Draft) -> None:
 
 def redact(door: Door, draft: Draft) -> None:
     """Take tokens, addresses and phones out of the bytes."""
-    has_token = draft.message.context is not None and draft.message.context.token
+    if draft.harmless:
+        return
+    has_token = draft.told.context is not None and draft.told.context.token
     if has_token or may_hold_contact(draft.raw):
         tree = msgspec.json.decode(draft.raw)
         if has_token:
             tree["context"].pop("token", None)
         draft.raw = _bytes_of(redact_json(tree, door.seal))
-    if b"eyJ" in draft.raw or b"/c/" in draft.raw:
+    if may_hold_token(draft.raw):
         draft.raw = _TOKEN.sub(b"token", draft.raw)
 
 
@@ -207,8 +197,8 @@ def _bytes_of(tree: Any) -> bytes:
 
 STEPS_OF_TAG: Final[tuple[Step, ...]] = (
     drop_opted_out,
+    drop_anonymous,
     put_cookie_visitor,
-    put_signals,
     drop_without_consent,
     mint_visitor,
     drop_suppressed,
@@ -217,9 +207,9 @@ STEPS_OF_TAG: Final[tuple[Step, ...]] = (
 )
 STEPS_OF_SEGMENT: Final[tuple[Step, ...]] = (
     drop_opted_out,
+    drop_anonymous,
     put_cookie_visitor,
     put_named_visitor,
-    put_signals,
     drop_without_consent,
     drop_suppressed,
     put_proof,
@@ -229,24 +219,23 @@ STEPS_OF_SEGMENT: Final[tuple[Step, ...]] = (
 
 def record_of(door: Door, draft: Draft) -> bytes:
     """Give the bytes that the spool keeps of a message that came through all steps."""
-    context = draft.message.context
-    agent = draft.request.header("user-agent")
-    if draft.server:
-        agent = (context.user_agent if context else None) or ""
-    meta = Meta(
-        site=draft.site.key,
-        type=draft.message.type,
-        server=draft.server,
-        agent=redact_text(agent[:AGENT_LENGTH_MAX], door.seal),
-        ip="" if draft.server else draft.request.cut_address,
-        signals=encode_signals(draft.signals),
-        proved=draft.proved,
-        method=draft.method if draft.proved else "",
-        sent_at=draft.sent_at,
-    )
-    return write_record(Kind.MESSAGE, draft.request.received_us, draft.visitor, meta, draft.raw)
+    sender, told, type_ = draft.sender, draft.told, draft.message.type
+    if draft.proved or draft.sent_at:
+        meta = meta_of(
+            door,
+            sender,
+            told,
+            type_,
+            proved=draft.proved,
+            method=draft.method,
+            sent_at=draft.sent_at,
+        )
+        packed = pack_meta(meta)
+    else:
+        packed = packed_meta(door, sender, told, type_)
+    return write_packed(Kind.MESSAGE, draft.received_us, draft.visitor, packed, draft.raw)
 
 
 def _withdrawal_of(draft: Draft) -> bytes:
-    meta = Meta(site=draft.site.key, signals=encode_signals(draft.signals))
-    return write_record(Kind.CONSENT, draft.request.received_us, draft.visitor, meta, b"")
+    meta = Meta(site=draft.sender.site.key, signals=draft.told.encoded)
+    return write_record(Kind.CONSENT, draft.received_us, draft.visitor, meta, b"")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -82,6 +82,11 @@ class TagState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def suppressed_hashes(self) -> frozenset[str]:
         """Keyed hashes of the visitors and customers of whom nothing may be kept."""
         return frozenset(self.suppressed)
+
+    @cached_property
+    def heard(self) -> dict[Any, Any]:
+        """What was decided under this state, by what was said; whoever keeps it bounds it."""
+        return {}
 
     def partner(self, key: str) -> Partner | None:
         """Find a partner by key."""

@@ -10,12 +10,11 @@ import os
 import secrets
 import struct
 import time
-import tomllib
 from collections.abc import Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import jwt
@@ -37,6 +36,10 @@ class TokenError(Exception):
     """A token that is unreadable, forged, expired or made for something else."""
 
 
+class KeysUnreadable(Exception):
+    """A `keys.toml` that this service cannot work with."""
+
+
 class Keys:
     """The installation's secrets by key id; the newest signs, all of them verify."""
 
@@ -54,8 +57,7 @@ class Keys:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
-        found = tomllib.loads(path.read_text(encoding="utf-8"))["key"]
-        return cls({each["id"]: bytes.fromhex(each["secret"]) for each in found})
+        return cls(_read_keys(path))
 
     def derive(self, purpose: str, *, size: int = 32, key_id: int | None = None) -> bytes:
         """Give the key of one purpose; different purposes share nothing."""
@@ -114,6 +116,28 @@ class Keys:
         framed = b"".join(struct.pack("<I", len(part)) + part for part in parts)
         key = self.derive(purpose, key_id=self.ids[0])
         return blake2b(framed, key=key, digest_size=size).digest()
+
+
+class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    id: Annotated[int, msgspec.Meta(ge=1, le=255)]
+    secret: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{64}$")]
+
+
+class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    key: Annotated[tuple[_Key, ...], msgspec.Meta(min_length=1)]
+
+
+def _read_keys(path: Path) -> dict[int, bytes]:
+    try:
+        found = msgspec.toml.decode(path.read_bytes(), type=_KeyFile).key
+    except (msgspec.MsgspecError, ValueError) as problem:
+        why = str(problem).partition("\n")[0]
+        raise KeysUnreadable(f"{path}: {why}; each [[key]] has an id and 64 hex digits") from None
+    ids = [each.id for each in found]
+    if len(set(ids)) != len(ids):
+        twice = next(each for each in ids if ids.count(each) > 1)
+        raise KeysUnreadable(f"{path}: the key id {twice} stands twice; give the newer one another")
+    return {each.id: bytes.fromhex(each.secret) for each in found}
 
 
 class Callback(msgspec.Struct, frozen=True, kw_only=True):

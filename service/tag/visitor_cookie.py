@@ -60,6 +60,8 @@ class VisitorCookie(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_cookies(header: str, name: str) -> Iterator[str]:
     """Find all cookies of a name in a `Cookie` header: a page above or below may set one too."""
+    if name not in header:
+        return
     for part in header.split(";"):
         key, _, value = part.strip().partition("=")
         if key == name:
@@ -93,14 +95,23 @@ def read_cookie(keys: Keys, value: str, *, now_s: int | None = None) -> VisitorC
     if visitor == ERASED_VISITOR:
         return None
     (issued_s,) = struct.unpack("<I", payload[16:])
-    if now_s is not None and now_s - issued_s > LIVES_S:
-        return None
-    return VisitorCookie(visitor=visitor, issued_s=issued_s)
+    found = VisitorCookie(visitor=visitor, issued_s=issued_s)
+    return None if now_s is not None and is_too_old(found, now_s=now_s) else found
+
+
+def is_too_old(cookie: VisitorCookie, *, now_s: int) -> bool:
+    """Tell a cookie that outlived its 13 months, whatever the browser says."""
+    return now_s - cookie.issued_s > LIVES_S
 
 
 def must_renew(cookie: VisitorCookie, *, now_s: int) -> bool:
     """Renew at most once a day, so that a returning browser keeps its 13 months."""
     return now_s - cookie.issued_s > RENEW_AFTER_S
+
+
+def quiet_until_s(cookie: VisitorCookie) -> int:
+    """Tell until when a cookie is neither too old nor to be renewed."""
+    return cookie.issued_s + min(RENEW_AFTER_S, LIVES_S)
 
 
 def set_cookie(

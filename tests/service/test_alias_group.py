@@ -16,7 +16,7 @@ from service.engine.stores import Stores
 from service.engine.tombstones import Tombstones
 from service.metrics import Balance
 from service.tag.collect import Collector
-from service.tag.request import TagRequest
+from service.tag.request import Caller, TagRequest
 from service.tag.routes import handle
 from service.tag.spool import Spool, SpoolSettings, writer_name
 from service.tag.tag_state import Site, TagState
@@ -57,7 +57,7 @@ def test_they_are_stored_and_merge_nobody(
         method="POST",
         path="/v1/batch",
         query=f"key={key}".replace(" ", "%20"),
-        headers={},
+        caller=Caller(headers={}),
         body=json.dumps({"batch": MESSAGES}).encode(),
         received_us=time.time_ns() // 1000,
     )

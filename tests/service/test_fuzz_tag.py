@@ -20,8 +20,15 @@ from service.engine.tombstones import Tombstones
 from service.tag import messages, visitor_cookie
 from service.tag.batch_cut import cut_batch
 from service.tag.collect import Collector
+from service.tag.message_bodies import (
+    GivenBatch,
+    Unreadable,
+    read_batch,
+    read_single,
+    read_tag_body,
+)
 from service.tag.record import MAGIC, Record, read_records
-from service.tag.request import BodyTooLarge, TagRequest, inflated
+from service.tag.request import BodyTooLarge, Caller, TagRequest, inflated
 from service.tag.routes import handle
 from service.tag.strict_json import json_fault
 from service.tag.tag_state import Site, TagState
@@ -155,11 +162,11 @@ def tombstones(tmp_path_factory: pytest.TempPathFactory) -> Tombstones:
 def test_the_parser_gives_messages_or_reasons(body: bytes) -> None:
     """Every body is messages, each with its bytes or a reason, or it is unreadable."""
     for read in (
-        messages.read_tag_body,
-        messages.read_batch,
-        lambda raw: messages.GivenBatch(given=messages.read_single(raw, "page")),
+        read_tag_body,
+        read_batch,
+        lambda raw: GivenBatch(given=read_single(raw, "page")),
     ):
-        with suppress(messages.Unreadable):
+        with suppress(Unreadable):
             for each in read(body).given:
                 assert (each.message is None) == bool(each.problem)
                 assert each.message is None or json_fault(each.raw) == ""
@@ -271,15 +278,25 @@ headers = st.fixed_dictionaries(
         "access-control-request-headers": latin,
     },
 )
+
+
+def with_headers(caller: Caller, headers: dict[str, str]) -> Caller:
+    """Give a caller with some headers changed."""
+    return msgspec.structs.replace(caller, headers={**caller.headers, **headers})
+
+
 any_requests = st.builds(
     TagRequest,
     method=st.sampled_from(("POST", "POST", "GET", "OPTIONS", "HEAD", "PUT")),
     path=paths,
     query=queries,
-    headers=headers,
+    caller=st.builds(
+        Caller,
+        headers=headers,
+        address=st.sampled_from(("203.0.113.7", "::1", "2001:db8::1", "", "testclient")),
+        scheme=st.sampled_from(("http", "https")),
+    ),
     body=st.one_of(bodies, bodies.map(gzip.compress)),
-    address=st.sampled_from(("203.0.113.7", "::1", "2001:db8::1", "", "testclient")),
-    scheme=st.sampled_from(("http", "https")),
     received_us=st.just(NOW_S * 1_000_000),
 )
 batches = st.lists(likely, min_size=1, max_size=3)
@@ -289,7 +306,9 @@ welcome_requests = st.builds(
         method="POST",
         path=path,
         query="key=w",
-        headers={**request.headers, "origin": "", "content-encoding": "", "authorization": key},
+        caller=with_headers(
+            request.caller, {"origin": "", "content-encoding": "", "authorization": key}
+        ),
         body=_written({"batch": body} if path.endswith("batch") else body[0]),
     ),
     any_requests,
@@ -305,7 +324,7 @@ sync_requests = st.builds(
         method="GET" if path.startswith("/sync") else "POST",
         path=path,
         query=f"account=w&{request.query}",
-        headers={**request.headers, "origin": "", "cookie": f"jml={COOKIE}"},
+        caller=with_headers(request.caller, {"origin": "", "cookie": f"jml={COOKIE}"}),
         body=body,
     ),
     any_requests,
@@ -353,7 +372,7 @@ def test_inflation_ends_at_the_limit(body: bytes, limit: int) -> None:
             method="POST",
             path="/t",
             query="",
-            headers={"content-encoding": "gzip"},
+            caller=Caller(headers={"content-encoding": "gzip"}),
             body=raw,
             received_us=0,
         )

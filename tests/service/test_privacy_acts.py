@@ -26,8 +26,9 @@ from service.metrics import Balance
 from service.tag import visitor_cookie
 from service.tag.click import click
 from service.tag.collect import Collector
+from service.tag.collect_import import collect_import
 from service.tag.record import Kind, Meta, write_record
-from service.tag.request import TagRequest
+from service.tag.request import Caller, TagRequest
 from service.tag.spool import Spool, SpoolSettings, writer_name
 from service.tag.steps import DropReason
 from service.tag.tag_state import Site, TagState
@@ -81,7 +82,8 @@ class Office:
 
     def imports(self, *lines: dict[str, Any]) -> list[str]:
         """Import messages as a file; give why some were refused."""
-        report = self.collector.collect_import(
+        report = collect_import(
+            self.collector,
             SITE,
             [json.dumps(line).encode() for line in lines],
             refused=self.tombstones.refuses_import,
@@ -343,7 +345,7 @@ def server_request(path: str, body: Any, key: str) -> TagRequest:
         method="POST",
         path=path,
         query="",
-        headers={"host": "t.example", "authorization": f"Basic {basic}"},
+        caller=Caller(headers={"host": "t.example", "authorization": f"Basic {basic}"}),
         body=json.dumps(body).encode(),
         received_us=NOW_US,
     )

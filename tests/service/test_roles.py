@@ -244,6 +244,16 @@ def test_what_was_acknowledged_is_kept_once(house: House) -> None:
     _log_names_nobody(house.log("tag") + house.log("engine"))
 
 
+def test_a_tag_worker_that_ends_is_started_again(house: House) -> None:
+    """A killed worker is told of in the log, and another one takes its place and its records."""
+    with house.serves("tag"):
+        house.waits(lambda: bool(list(house.data.glob("spool/w1-*"))))
+        (first,) = house.data.glob("spool/w1-*")
+        os.kill(int(first.name.rsplit("-", 1)[1]), signal.SIGKILL)
+        house.waits(lambda: len(list(house.data.glob("spool/w1-*"))) == 2)
+    assert "a tag process ended and is started again" in house.log("tag")
+
+
 def _has_loaded(house: House) -> bool:
     return bool(house.ready(house.url)["stored"])
 

@@ -1,6 +1,7 @@
 """The visitor cookie: set as the site says, kept 13 months, renewed daily, signed by any key."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from matching.ids import VisitorId
 from service.tag import visitor_cookie
 from service.tag.collect import Collector
 from service.tag.record import MAGIC, read_records
-from service.tag.request import TagRequest, through_proxies
+from service.tag.request import Caller, TagRequest, through_proxies
 from service.tag.routes import handle
 from service.tag.tag_state import Site, TagState
-from service.tag.tokens import Keys
+from service.tag.tokens import Keys, KeysUnreadable
 from service.tag.visitor_cookie import LIVES_S, CookieSettings, read_cookie, write_cookie
 
 NOW_S = 1_790_000_000
@@ -29,9 +30,8 @@ def visit(cookie: str = "", *, now_s: int = NOW_S, scheme: str = "http") -> TagR
         method="POST",
         path="/t",
         query="key=w",
-        headers={"host": "t.example", "cookie": cookie},
+        caller=Caller(headers={"host": "t.example", "cookie": cookie}, scheme=scheme),
         body=json.dumps({"type": "page"}).encode(),
-        scheme=scheme,
         received_us=now_s * 1_000_000,
     )
 
@@ -211,16 +211,17 @@ def test_only_trusted_proxies_are_believed(
 ) -> None:
     """Address and scheme come from the nearest hop that is no proxy of ours."""
     named = {f"x-forwarded-{name}": value for name, value in headers.items()}
-    request = msgspec.structs.replace(visit(), address=peer, headers=named)
+    request = msgspec.structs.replace(visit(), caller=Caller(headers=named, address=peer))
     seen = through_proxies(request, PROXIES)
-    assert f"{seen.address} {seen.scheme}" == expected
+    assert f"{seen.caller.address} {seen.caller.scheme}" == expected
     assert through_proxies(request, ()) is request
 
 
 def test_a_cookie_behind_a_trusted_proxy_is_secure() -> None:
     """The browser's https counts, though the proxy itself speaks http with us."""
     headers = {"x-forwarded-proto": "https", "host": "t.example"}
-    request = msgspec.structs.replace(visit(), address="10.1.2.3", headers=headers)
+    caller = Caller(headers=headers, address="10.1.2.3")
+    request = msgspec.structs.replace(visit(), caller=caller)
     _, line = answer_to(through_proxies(request, PROXIES))
     assert line.endswith("; Secure")
 
@@ -231,7 +232,7 @@ def test_the_door_believes_the_proxies_of_its_settings() -> None:
     state = TagState(published_s=NOW_S, sites=(site,), trusted_proxies=("10.0.0.0/8",))
     said = {"x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.7", "host": "t.example"}
     for peer, address, secure in (("10.1.2.3", "203.0.113.0", True), ("8.8.8.8", "8.8.8.0", False)):
-        request = msgspec.structs.replace(visit(), address=peer, headers=said)
+        request = msgspec.structs.replace(visit(), caller=Caller(headers=said, address=peer))
         outcome = handle(Collector(state=lambda: state, keys=KEYS), request)
         (record,) = read_records(MAGIC + b"".join(outcome.records))
         assert record.meta.ip == address
@@ -251,3 +252,27 @@ def test_a_cookie_beyond_its_life_is_replaced() -> None:
     visitor, line = answer_to(visit(f"jml={old}"))
     assert visitor != VISITOR
     assert line
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("", "key", id="empty"),
+        pytest.param("[[key]", "keys.toml", id="no TOML"),
+        pytest.param("key = []", "key", id="no key"),
+        pytest.param(f'[[key]]\nid = 0\nsecret = "{"5a" * 32}"', "key[0].id", id="id of 0"),
+        pytest.param(f'[[key]]\nid = 256\nsecret = "{"5a" * 32}"', "key[0].id", id="id of 256"),
+        pytest.param('[[key]]\nid = 1\nsecret = "5a"', "key[0].secret", id="short"),
+        pytest.param(f'[[key]]\nid = 1\nsecret = "{"5g" * 32}"', "key[0].secret", id="no hex"),
+        pytest.param(f'[[key]]\nid = 1\nsecret = "{"5a" * 32}"\n' * 2, "id 1", id="twice"),
+    ],
+)
+def test_a_key_file_that_would_lock_visitors_out_is_refused(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    """What is wrong with `keys.toml` is said with its path; no key is guessed."""
+    path = tmp_path / "keys.toml"
+    path.write_text(text)
+    with pytest.raises(KeysUnreadable, match=re.escape(told)) as refused:
+        Keys.load_or_create(path)
+    assert str(path) in str(refused.value)

@@ -1,0 +1,23 @@
+"""Consent signals as texts and choices of a known form; what has another form could be anything.
+
+Strings of a stranger come in, what may be kept of them goes out.
+"""
+
+import re
+from typing import Final
+
+EXPLICIT_KEYS: Final = frozenset({"store", "audiences", "sync", "personalise"})
+UNREADABLE_SIGNAL: Final = "unreadable"
+"""Stands for a consent string in no alphabet of theirs; it denies as the string itself would."""
+_SIGNAL: Final = re.compile(r"[A-Za-z0-9_.~=-]*")
+
+
+def signal_text(text: str) -> str:
+    """Give a consent string as it came, or what stands for one in no alphabet of theirs."""
+    # Why: signals are kept as they came; what is none could be anything, an address too.
+    return text if _SIGNAL.fullmatch(text.strip()) else UNREADABLE_SIGNAL
+
+
+def explicit_choices(given: dict[str, bool] | None) -> dict[str, bool] | None:
+    """Give the choices that there are; any other key could hold anything, an address too."""
+    return None if given is None else {k: v for k, v in given.items() if k in EXPLICIT_KEYS}

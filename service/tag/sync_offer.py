@@ -1,0 +1,114 @@
+"""One offer: the URL that a browser fires at a partner, and the record that waits for its answer.
+
+A page's request or a partner's call comes in with consent decided; URL and record go out. The token
+is the whole proof of who is meant, so that the answer needs no cookie.
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from matching.consent.decide import Signals, encode_signals
+from matching.ids import VisitorId
+from matching.partner_facts import Direction, Partner, TokenPlace
+from matching.sync_url import NOTHING, callback_url, sync_url, write_our_id
+from service.tag.browser_family import browser_family
+from service.tag.door import Door
+from service.tag.record import Kind, Meta, write_record
+from service.tag.request import TagRequest
+from service.tag.signal_text import signal_text
+from service.tag.tag_state import Site
+from service.tag.tokens import CALLBACK_LIVES_S, Callback, Keys, make_callback
+
+SECTIONS_MAX: Final = 32
+NONCE_BITS: Final = 63
+
+
+def make_offer(
+    door: Door,
+    request: TagRequest,
+    site: Site,
+    visitor: VisitorId,
+    partner: Partner,
+    signals: Signals,
+    *,
+    told_by_visitor: bool = True,
+    passed: Mapping[str, str] = NOTHING,
+) -> tuple[str, bytes]:
+    """Give the URL to fire, and the offer's record."""
+    nonce = _nonce(door.keys, request, partner, visitor)
+    expires_s = request.now_s + CALLBACK_LIVES_S
+    callback = Callback(visitor=visitor, nonce=nonce, expires_s=expires_s)
+    token = make_callback(door.keys, partner.key, callback)
+    keeps_ours = partner.sync.direction is not Direction.BACK
+    is_shown = keeps_ours or "{our_id}" in partner.sync.url_template
+    shown = our_id(door.keys, partner, visitor) if is_shown else ""
+    url = sync_url(
+        partner,
+        callback=callback_url(partner, base=callback_base(door, request, site), token=token),
+        token=token,
+        our_id=shown,
+        signals=signals,
+        passed=passed,
+    )
+    meta = Meta(
+        site=site.key,
+        partner=partner.key,
+        nonce=nonce,
+        agent=browser_family(request.header("user-agent")),
+        # Why not always: what a partner says of consent decides its own sync, but is no visitor's
+        # word.
+        signals=encode_signals(signals) if told_by_visitor else "",
+        # Why: nothing comes back from a partner that keeps our id, and that id is what it knows.
+        uid=write_our_id(partner.sync.our_id_encoding, shown) if keeps_ours else "",
+    )
+    return url, write_record(Kind.OFFER, request.received_us, visitor, meta, b"")
+
+
+def _nonce(keys: Keys, request: TagRequest, partner: Partner, visitor: VisitorId) -> int:
+    if partner.sync.token_place is TokenPlace.COOKIE:
+        return nonce_of_attempt(keys, partner, visitor, request.now_s)
+    return secrets.randbits(NONCE_BITS)
+
+
+def nonce_of_attempt(keys: Keys, partner: Partner, visitor: VisitorId, moment_s: int) -> int:
+    """Give the nonce of an offer that no token carries: the sync cookie's minute finds it again."""
+    minute = (moment_s // 60).to_bytes(8)
+    hashed = keys.keyed_hash("cookie offer", partner.key.encode(), visitor, minute, size=8)
+    return int.from_bytes(hashed) >> 1
+
+
+def callback_base(door: Door, request: TagRequest, site: Site) -> str:
+    """Give where partners send browsers back to; empty when nobody vouches for a host."""
+    return door.state.callback_base or request.own_origin_of(site)
+
+
+def our_id(keys: Keys, partner: Partner, visitor: VisitorId) -> str:
+    """Give the id by which this id space knows the visitor; no two of them see the same."""
+    return keys.keyed_hash("our_id", partner.id_space.encode(), visitor).hex()
+
+
+def country_of(request: TagRequest, site: Site) -> str:
+    """Give the visitor's country, where the site names a header that says it."""
+    # Why only a header that the site names: anybody can send a header, only a proxy of its own is
+    # trusted to overwrite it.
+    return request.header(site.country_header.lower()).upper() if site.country_header else ""
+
+
+def signals_of_query(request: TagRequest) -> Signals:
+    """Give the consent signals that a partner's call carries in its query."""
+    fields = request.fields
+    return Signals(
+        gpc=request.header("sec-gpc") == "1",
+        gdpr={"0": False, "1": True}.get(fields.get("gdpr", "")),
+        tcf=signal_text(fields.get("gdpr_consent", "")),
+        us_privacy=signal_text(fields.get("us_privacy", "")),
+        gpp=signal_text(fields.get("gpp", "")),
+        gpp_sid=sections_of(fields.get("gpp_sid", "")),
+    )
+
+
+def sections_of(text: str) -> tuple[int, ...]:
+    """Read `gpp_sid` as Prebid writes it, numbers between commas; what is no number is left out."""
+    given = [each.strip() for each in text.split(",")[:SECTIONS_MAX]]
+    return tuple(int(each) for each in given if each.isascii() and each.isdigit() and len(each) < 6)
