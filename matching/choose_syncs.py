@@ -102,19 +102,24 @@ def choose_syncs(
     types: frozenset[str] | FilterSettings,
     requested: frozenset[str] | None,
     rng: random.Random,
+    coop: bool = False,
     signals: Signals = NO_SIGNALS,
     country: str = "",
     bot: bool = False,
     weights: Mapping[str, float] = NO_WEIGHTS,
 ) -> list[SyncChoice]:
-    """Judge every partner, offer at most `limit` of them (none for 0 or less)."""
+    """Judge every partner, offer at most `limit` of them (none for 0 or less).
+
+    Partners that were requested are the only ones; under `coop` they only come first.
+    """
+    named = requested or frozenset()
     in_order = sorted(partners, key=lambda partner: partner.key)
     page = Page(
         attempts=attempts,
         now_s=now_s,
         allowed=allowed,
         types=types,
-        requested=requested,
+        requested=None if coop else requested,
         signals=signals,
         country=country,
         bot=bot,
@@ -122,10 +127,33 @@ def choose_syncs(
     )
     # Why a shuffle before a stable sort: partners of equal rank take turns at the front.
     rng.shuffle(in_order)
-    in_order.sort(key=lambda each: (each.priority, -weights.get(each.key, each.weight)))
+    in_order.sort(
+        key=lambda each: (
+            coop and each.key not in named,
+            each.priority,
+            -weights.get(each.key, each.weight),
+        )
+    )
     choices = _spend([_judge(partner, page) for partner in in_order], limit)
-    unknown = sorted((requested or frozenset()) - {partner.key for partner in partners})
+    unknown = sorted(named - {partner.key for partner in partners})
     return choices + [SyncChoice(key=key, status=SyncStatus.NOT_CONFIGURED) for key in unknown]
+
+
+def judge_incoming(
+    partner: Partner,
+    *,
+    allowed: Callable[[Partner], Decision],
+    signals: Signals = NO_SIGNALS,
+    country: str = "",
+    bot: bool = False,
+) -> SyncStatus:
+    """Judge a partner that starts the sync itself: no budget, no freshness, no page's filter."""
+    barred = _bar_of_browser(partner, signals, country=country, bot=bot)
+    if not partner.enabled:
+        return SyncStatus.DISABLED
+    if barred is not None:
+        return barred
+    return SyncStatus.OFFERED if allowed(partner).allowed else SyncStatus.NO_CONSENT
 
 
 def _spend(judged: Sequence[SyncChoice], limit: int) -> list[SyncChoice]:
@@ -184,11 +212,17 @@ def _bar(partner: Partner, page: Page) -> SyncStatus | None:
         return SyncStatus.NOT_REQUESTED
     if partner.sync.direction is Direction.IN:
         return SyncStatus.INCOMING
-    if page.bot:
+    return _bar_of_browser(partner, page.signals, country=page.country, bot=page.bot)
+
+
+def _bar_of_browser(
+    partner: Partner, signals: Signals, *, country: str, bot: bool
+) -> SyncStatus | None:
+    if bot:
         return SyncStatus.BOT
-    if _is_elsewhere(partner, page.country):
+    if _is_elsewhere(partner, country):
         return SyncStatus.COUNTRY
-    return _skip(partner.sync.skip_when, page.signals)
+    return _skip(partner.sync.skip_when, signals)
 
 
 def _is_elsewhere(partner: Partner, country: str) -> bool:

@@ -88,19 +88,23 @@ class CustomerStore:
 
     def visitor_ordinals(self, ids: Sequence[bytes], chunk: int) -> NDArray[np.uint32]:
         """Give every id its ordinal, new ones stored before this returns; the zero id is 0."""
+        return self.visitor_ordinals_of(keys_of_bytes(ids), chunk)
 
-        def columns(new: list[int]) -> Columns:
-            return [[ids[row] for row in new], [chunk] * len(new)]
+    def visitor_ordinals_of(self, keys: Keys, chunk: int) -> NDArray[np.uint32]:
+        """Do the same for ids that are keys already."""
 
-        return self._give(VISITORS, keys_of_bytes(ids), columns)
+        def columns(new: NDArray[np.intp]) -> Columns:
+            return [bytes_of_keys(keys[new]), [chunk] * new.size]
+
+        return self._give(VISITORS, keys, columns)
 
     def customer_ordinals(
         self, crm_ids: Sequence[str], *, source: str, at_ms: int
     ) -> NDArray[np.uint32]:
         """Give every CRM id its ordinal, new ones stored before this returns; blocked ids are 0."""
 
-        def columns(new: list[int]) -> Columns:
-            count, values = len(new), [crm_ids[row] for row in new]
+        def columns(new: NDArray[np.intp]) -> Columns:
+            count, values = new.size, [crm_ids[row] for row in new.tolist()]
             return [["crm_id"] * count, values, [source] * count, [at_ms] * count]
 
         return self._give(CUSTOMERS, _crm_keys(crm_ids), columns)
@@ -220,7 +224,7 @@ class CustomerStore:
         self._live[table] |= bitmap_of(ordinals[keys.any(axis=1)])
 
     def _give(
-        self, table: str, keys: Keys, columns: Callable[[list[int]], Columns]
+        self, table: str, keys: Keys, columns: Callable[[NDArray[np.intp]], Columns]
     ) -> NDArray[np.uint32]:
         """Find or give ordinals; what is new leaves this store only when it is in the table."""
         with self._lock:
@@ -230,7 +234,7 @@ class CustomerStore:
             if assigned.new.size == 0:
                 return assigned.ordinals
             ordinals = assigned.ordinals[assigned.new]
-            given = [cast(Sequence[Any], ordinals), *columns(assigned.new.tolist())]
+            given = [cast(Sequence[Any], ordinals), *columns(assigned.new)]
             try:
                 self._insert(table, given)
             except BaseException:

@@ -55,18 +55,15 @@ class Ordinals:
 
     def assign(self, keys: Keys) -> Assigned:
         """Find every key, giving the next ordinals, in order of occurrence, to unknown ones."""
-        ordinals = self.find(keys)
-        unknown = np.flatnonzero(ordinals == NOBODY)
-        unknown = unknown[keys[unknown].any(axis=1)]
-        if unknown.size == 0:
-            return Assigned(ordinals=ordinals, new=unknown)
-        heads, group = self._distinct(keys[unknown])
-        self._check_room(heads.size)
-        given = self.next_ordinal + np.arange(heads.size, dtype=np.int64)
-        new = unknown[heads]
-        self._put(given - self.first, keys[new])
-        ordinals[unknown] = given[group].astype(np.uint32)
-        return Assigned(ordinals=ordinals, new=new)
+        heads, group = self._distinct(keys)
+        firsts = keys[heads]
+        ordinals = self.find(firsts)
+        unknown = np.flatnonzero((ordinals == NOBODY) & firsts.any(axis=1))
+        self._check_room(unknown.size)
+        given = self.next_ordinal + np.arange(unknown.size, dtype=np.int64)
+        self._put(given - self.first, firsts[unknown])
+        ordinals[unknown] = given.astype(np.uint32)
+        return Assigned(ordinals=ordinals[group], new=heads[unknown])
 
     def find(self, keys: Keys) -> NDArray[np.uint32]:
         """Give the ordinal of every key, 0 for unknown ones."""
@@ -171,28 +168,42 @@ class Ordinals:
 
     def _distinct(self, keys: Keys) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Give the first row of each distinct key, by occurrence, and each row's number therein."""
-        # Why: equal keys mix equally, so different mixes spare the costly sort of both halves.
-        mixed = np.sort(self._mix(keys))
-        if (mixed[1:] != mixed[:-1]).all():
+        # Why mixes: equal keys mix equally, and one number is sorted far sooner than two halves.
+        mixed = self._mix(keys)
+        order = np.argsort(mixed)
+        begins = np.ones(len(keys), dtype=np.bool_)
+        begins[1:] = np.diff(mixed[order]) != 0
+        if begins.all():
             rows = np.arange(len(keys))
             return rows, rows
-        return _distinct(keys)
+        ordered = keys[order]
+        if (begins[1:] != (ordered[1:] != ordered[:-1]).any(axis=1)).any():
+            order = np.lexsort((keys[:, 1], keys[:, 0]))
+            ordered = keys[order]
+            begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+        return _by_occurrence(order, begins)
 
     def _locate(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give index (-1 = unknown) and slot of every key, walking all chains side by side."""
-        indexes = np.full(len(keys), -1, dtype=np.int64)
         slots = self._home(keys, self._slots.size)
-        waiting = np.arange(len(keys))
+        found = self._slots[slots].astype(np.int64) - 1
+        same = self._are_at(found, keys)
+        indexes = np.where(same, found, -1)
+        waiting = np.flatnonzero(~same & (found >= 0))
         while waiting.size:
-            found = self._slots[slots[waiting]].astype(np.int64) - 1
-            used = found >= 0
-            waiting, found = waiting[used], found[used]
-            held, asked = self._keys[found], keys[waiting]
-            same = (held[:, 0] == asked[:, 0]) & (held[:, 1] == asked[:, 1])
+            places = (slots[waiting] + 1) & (self._slots.size - 1)
+            found = self._slots[places].astype(np.int64) - 1
+            slots[waiting] = places
+            same = self._are_at(found, keys[waiting])
             indexes[waiting[same]] = found[same]
-            waiting = waiting[~same]
-            slots[waiting] = (slots[waiting] + 1) & (self._slots.size - 1)
+            waiting = waiting[~same & (found >= 0)]
         return indexes, slots
+
+    def _are_at(self, indexes: NDArray[np.int64], keys: Keys) -> NDArray[np.bool_]:
+        """Tell which of the keys stand at these indexes; none stands at -1."""
+        halves: NDArray[np.bool_] = self._keys[indexes] == keys
+        there: NDArray[np.bool_] = halves[:, 0] & halves[:, 1] & (indexes >= 0)
+        return there
 
     def _put(self, indexes: NDArray[np.int64], keys: Keys) -> None:
         """Enter distinct, unknown keys under their indexes."""
@@ -276,15 +287,13 @@ def bytes_of_keys(keys: Keys) -> list[bytes]:
     return [bytes(each) for each in packed.tolist()]
 
 
-def _distinct(keys: Keys) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give the first row of each distinct key, by occurrence, and each row's number therein."""
-    order = np.lexsort((keys[:, 1], keys[:, 0]))
-    ordered = keys[order]
-    begins = np.ones(len(keys), dtype=np.bool_)
-    begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    heads = order[begins]
+def _by_occurrence(
+    order: NDArray[np.intp], begins: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Number groups of equal keys by their first rows; `order` puts equal ones side by side."""
+    heads = np.minimum.reduceat(order, np.flatnonzero(begins))
     rank = np.empty(heads.size, dtype=np.intp)
-    rank[np.argsort(heads, kind="stable")] = np.arange(heads.size)
-    group = np.empty(len(keys), dtype=np.intp)
+    rank[np.argsort(heads)] = np.arange(heads.size)
+    group = np.empty(order.size, dtype=np.intp)
     group[order] = rank[np.cumsum(begins) - 1]
     return np.sort(heads), group

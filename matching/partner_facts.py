@@ -17,6 +17,7 @@ IdSpace = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.:-]{0,63}$")]
 Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Days = Annotated[int, Meta(ge=1, le=400)]
+MacroName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 EncodingDepth = Annotated[int, Meta(ge=0, le=2)]
 
 
@@ -132,7 +133,11 @@ class Sync(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     arrives: Arrives = Arrives()
     consent_params: ConsentParams = ConsentParams()
     skip_when: SkipWhen = SkipWhen()
+    passes: tuple[MacroName, ...] = ()
+    """Parameters of the partner's own call at `/sync/in` that our answer hands on, as macros."""
     hide_referrer: bool = False
+    hops_max: Annotated[int, Meta(ge=1, le=10)] = 5
+    """Redirects at most, from its URL to our callback."""
 
 
 class IdRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +148,8 @@ class IdRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     length_max: Annotated[int, Meta(ge=1, le=1024)] = 256
     sentinels: tuple[str, ...] = ()
     """Answers that mean "nobody": opted out, not logged in, blocked."""
+    example: str = "c0ffee00c0ffee00c0ffee00c0ffee00"
+    """A made-up id of the usual shape, for trials."""
 
 
 class Partner(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,9 +179,22 @@ class Partner(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     account: dict[str, str] = field(default_factory=dict)
     """The operator's own numbers at this partner, by macro name."""
     asks: dict[str, str] = field(default_factory=dict)
-    """What the operator must ask the partner for, by macro name."""
+    """What the operator must ask the partner for: macros of its URL, and other facts by name."""
+    confirmed: tuple[str, ...] = ()
+    """Questions of `asks` that the partner answered, where no other fact shows it."""
     docs_url: str = ""
     verified: dt.date | None = None
+
+    @property
+    def questions(self) -> dict[str, str]:
+        """Say what the partner is still to be asked for, by name."""
+        answered = {name for name, value in self.account.items() if value.strip()}
+        answered |= set(self.confirmed)
+        if self.sync.token_place is not None:
+            answered.add("token_place")
+        if self.gvl_id is not None:
+            answered.add("gvl_id")
+        return {name: text for name, text in self.asks.items() if name not in answered}
 
     @property
     def consent(self) -> PartnerConsent:

@@ -1,7 +1,7 @@
 """The table of correspondence: which partner knows which visitor by which id.
 
-Rows of offers, stored, deleted, refused and waiting ids come in and are never changed; live ids,
-open offers and the health of each partner come out. Each (id space, id) has its own dense ordinal.
+Rows of offers, stored, deleted, refused and waiting ids come in and are never changed; live ids
+and open offers come out. Each (id space, id) has its own dense ordinal.
 """
 
 import os
@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of
-from matching.ids import ORDINAL_LAST
+from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST
 from matching.ordinals import Keys, Ordinals, keys_of_text
+from matching.partner_answers_store import PartnerAnswersStore
 from matching.partner_facts import VISITORS_PER_ID_MAX
 from matching.rows_store import all_numbers, ticks
 from matching.sql import sql
 
 DAY_MS: Final = 86_400_000
 ID_ORDINAL_FIRST: Final = 1
+OF_CUSTOMERS: Final = {"first": CUSTOMER_FIRST, "last": VISITOR_FIRST - 1}
 NO_CHUNK: Final = (1 << 64) - 1
 ORDINALS_PER_QUERY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
 COLUMNS: Final = [
@@ -39,6 +41,7 @@ COLUMNS: Final = [
     "id",
     "id_ordinal",
     "source",
+    "browser",
 ]
 
 
@@ -57,6 +60,13 @@ class PartnerIdColumns(msgspec.Struct, frozen=True, kw_only=True):
     id: Sequence[str]
     id_ordinal: Sequence[int] | NDArray[np.uint32]
     source: Sequence[str]
+    browser: Sequence[str] = ()
+    """The family of the browser that an offer was made to; may be left out."""
+
+    def __post_init__(self) -> None:
+        """Fill in the one column that may be left out."""
+        if not self.browser:
+            msgspec.structs.force_setattr(self, "browser", [""] * len(self.row))
 
 
 class LiveIds(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,26 +110,12 @@ class PartnerIdRow(msgspec.Struct, frozen=True, kw_only=True):
     received_at_ms: int
 
 
-class PartnerHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """How well a partner answers: `returned` counts offers answered with an id that was stored.
-
-    `fan_out` counts the visitors whose id too many others carry too; `refused` holds them as well.
-    """
-
-    partner: str
-    offered: int
-    returned: int
-    refused: int
-    fan_out: int
-    last_returned_ms: int
-    match_rate: float
-
-
 class PartnerIdsStore:
     """The table `partner_ids`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.answers = PartnerAnswersStore(client)
         self._lock = threading.RLock()
         self._cache = Ordinals(first=ID_ORDINAL_FIRST, last=ORDINAL_LAST, seed=os.urandom(16))
 
@@ -154,9 +150,14 @@ class PartnerIdsStore:
 
         An id that more than `VISITORS_PER_ID_MAX` of these visitors carry is left out.
         """
-        columns = self._client.query(
-            sql("live_partner_ids"), parameters=_life(id_space, as_of_ms, lives_days)
-        ).result_columns
+        return self._live(_life(id_space, as_of_ms, lives_days))
+
+    def live_of_customers(self, id_space: str, *, as_of_ms: int, lives_days: int) -> LiveIds:
+        """Give the same of customers, for spaces in which their contacts are ids."""
+        return self._live(_life(id_space, as_of_ms, lives_days) | OF_CUSTOMERS)
+
+    def _live(self, parameters: dict[str, object]) -> LiveIds:
+        columns = self._client.query(sql("live_partner_ids"), parameters=parameters).result_columns
         visitors, ordinals, ids = columns or ((), (), ())
         found = LiveIds(
             visitors=np.array(visitors, dtype=np.uint32),
@@ -181,6 +182,7 @@ class PartnerIdsStore:
             "as_of_ms": as_of_ms,
             "since_ms": as_of_ms - lives_days * DAY_MS,
             "visitors_max": VISITORS_PER_ID_MAX,
+            "first": VISITOR_FIRST,
         }
         return frozenset(all_numbers(self._client, sql("fan_out_ids"), parameters).tolist())
 
@@ -203,6 +205,20 @@ class PartnerIdsStore:
             for nonce, partner, id_, at_ms in self._since("waiting_ids", since_ms, before_chunk)
         ]
 
+    def other_ids_seen(
+        self, *, since_ms: int, before_chunk: int | None = None
+    ) -> dict[tuple[int, int], int]:
+        """Give when messages since then named each (visitor, ordinal of the id) last."""
+        rows = self._since("other_ids_seen", since_ms, before_chunk)
+        return {(visitor, ordinal): at_ms for visitor, ordinal, at_ms in rows}
+
+    def unconfirmed(
+        self, *, since_ms: int, before_chunk: int | None = None
+    ) -> dict[tuple[int, int], int]:
+        """Give when one offer brought each (visitor, ordinal of the id) without a token of ours."""
+        rows = self._since("unconfirmed_ids", since_ms, before_chunk)
+        return {(visitor, ordinal): at_ms for visitor, ordinal, at_ms in rows}
+
     def of_visitors(self, visitors: Sequence[int]) -> list[PartnerIdRow]:
         """Give everything about these visitors, newest first."""
         rows = self._client.query(
@@ -213,7 +229,7 @@ class PartnerIdsStore:
 
     def visitor_of(self, partner_id: str, *, id_space: str = "") -> int | None:
         """Give the visitor for whom this id was stored last, in this id space or in any."""
-        parameters = {"id": partner_id, "id_space": id_space}
+        parameters = {"id": partner_id, "id_space": id_space, "first": VISITOR_FIRST}
         rows = self._client.query(sql("visitor_of_partner_id"), parameters=parameters).result_rows
         return int(rows[0][0]) if rows else None
 
@@ -225,25 +241,6 @@ class PartnerIdsStore:
             rows = self._client.query(sql("partner_id_texts"), parameters={"ordinals": some})
             found |= {ordinal: (space, each) for ordinal, space, each in rows.result_rows}
         return found
-
-    def health(self, *, since_ms: int) -> list[PartnerHealth]:
-        """Give each partner's offers, answers and refusals since then."""
-        rows = self._client.query(sql("partner_health"), parameters={"since_ms": since_ms})
-        parameters = {"since_ms": since_ms, "visitors_max": VISITORS_PER_ID_MAX}
-        found = self._client.query(sql("fan_out_visitors"), parameters=parameters).result_rows
-        fan_out: dict[str, int] = {each[0]: each[1] for each in found}
-        return [
-            PartnerHealth(
-                partner=partner,
-                offered=offered,
-                returned=returned,
-                refused=refused + fan_out.get(partner, 0),
-                fan_out=fan_out.get(partner, 0),
-                last_returned_ms=last_ms,
-                match_rate=min(returned / offered, 1.0) if offered else 0.0,
-            )
-            for partner, offered, returned, refused, last_ms in rows.result_rows
-        ]
 
     def erase(self, visitors: Sequence[int]) -> None:
         """Delete every row of these visitors; the ordinals of their ids are never given again."""
@@ -293,12 +290,13 @@ def _keys(spaces: Sequence[str], ids: Sequence[str]) -> Keys:
 
 
 def _life(id_space: str, as_of_ms: int, lives_days: int) -> dict[str, object]:
-    since_ms = as_of_ms - lives_days * DAY_MS
     return {
         "id_space": id_space,
         "as_of_ms": as_of_ms,
-        "since_ms": since_ms,
+        "since_ms": as_of_ms - lives_days * DAY_MS,
         "visitors_max": VISITORS_PER_ID_MAX,
+        "first": VISITOR_FIRST,
+        "last": ORDINAL_LAST,
     }
 
 

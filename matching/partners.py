@@ -4,15 +4,11 @@ Comes in: `known_partners/KEY.toml` and `config/partners/KEY.toml`. Goes out: ch
 values, or every error of every file at once. Fires nothing and stores nothing.
 """
 
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from enum import StrEnum
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote
 
 import msgspec
 
@@ -26,6 +22,7 @@ from matching.partner_facts import (
     TokenPlace,
     Transport,
 )
+from matching.partner_id_rules import IdStatus, check_partner_id
 from matching.sync_url import callback_url, read_callback, sync_url
 
 __all__ = [
@@ -43,6 +40,7 @@ __all__ = [
     "known_facts",
     "known_keys",
     "load_partners",
+    "open_questions",
     "read_callback",
     "sync_url",
 ]
@@ -64,18 +62,6 @@ class PartnerErrors(Exception):
         self.errors = errors
 
 
-class IdStatus(StrEnum):
-    """What became of an id that a partner sent."""
-
-    OK = "ok"
-    EMPTY = "empty"
-    SENTINEL = "sentinel"
-    LITERAL_MACRO = "literal_macro"
-    TOO_SHORT = "too_short"
-    TOO_LONG = "too_long"
-    BAD_PATTERN = "bad_pattern"
-
-
 def load_partners(config_dir: Path) -> list[Partner]:
     """Read every partner the operator has a file for, switched on or not, ordered by key."""
     partners: list[Partner] = []
@@ -90,6 +76,15 @@ def load_partners(config_dir: Path) -> list[Partner]:
     return partners
 
 
+def open_questions(partners: Iterable[Partner]) -> list[str]:
+    """Say what the operator still has to ask each partner for, a line for each question."""
+    return [
+        f"{partner.key}: ask {partner.name} for {question}"
+        for partner in partners
+        for question in partner.questions.values()
+    ]
+
+
 def known_keys() -> list[str]:
     """List the partners whose facts ship with the house."""
     folder = files("matching").joinpath("known_partners")
@@ -102,43 +97,6 @@ def known_facts(key: str) -> Table:
         return {}
     file = files("matching").joinpath("known_partners", f"{key}.toml")
     return tomllib.loads(file.read_text(encoding="utf-8"))
-
-
-def check_partner_id(partner: Partner, text: str) -> IdStatus:
-    """Tell a real id from the many ways of saying "nobody"."""
-    rules = partner.ids
-    if not text:
-        return IdStatus.EMPTY
-    if _is_macro(partner, text):
-        return IdStatus.LITERAL_MACRO
-    if text in rules.sentinels or NOBODY.fullmatch(text):
-        return IdStatus.SENTINEL
-    if len(text) < rules.length_min:
-        return IdStatus.TOO_SHORT
-    if len(text) > rules.length_max:
-        return IdStatus.TOO_LONG
-    return IdStatus.OK if _compiled(rules.pattern).fullmatch(text) else IdStatus.BAD_PATTERN
-
-
-NOBODY: Final = re.compile(
-    r"[0-]+|-1|null|undefined|none|nil|nan|true|false|unknown|anonymous|opt[-_ ]?out",
-    re.IGNORECASE,
-)
-MACRO_SHAPES: Final = re.compile(
-    r"\$\$?[A-Za-z_]+(\$\$)?|\$?\{+[A-Za-z_.]+\}+|\[[A-Za-z_]+\]|%%?[A-Za-z_]+%%?|<[A-Za-z_]+>"
-    r"|#[A-Za-z_]+|__[A-Za-z]+__|@[A-Za-z]+@"
-)
-
-
-def _is_macro(partner: Partner, text: str) -> bool:
-    forms = {text, unquote(text)}
-    macro = partner.sync.user_macro
-    return bool(macro and macro in forms) or any(map(MACRO_SHAPES.fullmatch, forms))
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.ASCII)
 
 
 def _read_partner(path: Path) -> Partner:

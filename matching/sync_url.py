@@ -7,6 +7,8 @@ Makes no token and decides no consent.
 import base64
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -24,6 +26,9 @@ from matching.partner_facts import (
 
 MACRO: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 BUILT_IN_MACROS: Final = frozenset({"redirect", "our_id", "token", "consent_params"})
+UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
+"""What stays the same however often it is percent-encoded."""
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Returned(Struct, frozen=True, kw_only=True):
@@ -34,16 +39,28 @@ class Returned(Struct, frozen=True, kw_only=True):
     error: str
 
 
-def sync_url(partner: Partner, *, callback: str, our_id: str, token: str, signals: Signals) -> str:
-    """Render the URL to fire; `callback` is what `callback_url` gave, ending where the id goes."""
+def sync_url(
+    partner: Partner,
+    *,
+    callback: str,
+    our_id: str,
+    token: str,
+    signals: Signals,
+    passed: Mapping[str, str] = NOTHING,
+) -> str:
+    """Render the URL to fire; `callback` is what `callback_url` gave, ending where the id goes.
+
+    `passed` is what the partner's own call carried, where the partner starts the sync.
+    """
     sync = partner.sync
     travels_as_our_id = sync.token_place is TokenPlace.OUR_ID_PARAM
-    values = {name: quote(value, safe="/:") for name, value in partner.account.items()}
-    values["redirect"] = _redirect(sync, callback)
-    values["our_id"] = quote(
-        token if travels_as_our_id else _write_our_id(sync.our_id_encoding, our_id), safe=""
+    values = {name: quoted(value, "/:") for name, value in partner.account.items()}
+    values |= {name: quote(passed.get(name, ""), safe="") for name in sync.passes}
+    values["redirect"] = _redirect(sync, callback, token)
+    values["our_id"] = _quoted_token(
+        token if travels_as_our_id else write_our_id(sync.our_id_encoding, our_id)
     )
-    values["token"] = quote(token, safe="")
+    values["token"] = _quoted_token(token)
     values["consent_params"] = consent_query(sync.consent_params, signals)
     return MACRO.sub(lambda match: values[match[1]], sync.url_template)
 
@@ -52,10 +69,10 @@ def callback_url(partner: Partner, *, base: str, token: str) -> str:
     """Give our callback for this partner; `base` is our public address without a final slash."""
     if partner.sync.redirect_position is RedirectPosition.REGISTERED:
         return partner.sync.registered_callback.replace("{base}", base)
-    if partner.sync.token_place is TokenPlace.COOKIE:
-        return f"{base}/setuid?bidder={partner.key}&uid="
+    named = f"{base}/setuid?bidder={partner.key}"
+    proof = "" if partner.sync.token_place is TokenPlace.COOKIE else f"&t={quote(token, safe='')}"
     # Why last: a partner without a macro appends its id to whatever we wrote.
-    return f"{base}/setuid?t={quote(token, safe='')}&uid="
+    return f"{named}{proof}&uid="
 
 
 def read_callback(partner: Partner | None, query: Mapping[str, str]) -> Returned:
@@ -83,24 +100,46 @@ def consent_query(params: ConsentParams, signals: Signals) -> str:
         (params.gpp, signals.gpp),
         (params.gpp_sid, ",".join(map(str, signals.gpp_sid))),
     )
-    return "".join(f"&{name}={quote(value, safe='')}" for name, value in pairs if name and value)
+    return "".join(f"&{name}={quoted(value)}" for name, value in pairs if name and value)
 
 
-def _redirect(sync: Sync, callback: str) -> str:
+def _redirect(sync: Sync, callback: str, token: str) -> str:
     depth = sync.redirect_encoding_depth
     macro_depth = sync.user_macro_encoding_depth
-    return _encode(callback, depth) + _encode(
-        sync.user_macro, depth if macro_depth is None else macro_depth
+    before, found, behind = callback.partition(token) if token else (callback, "", "")
+    if found and not UNRESERVED.fullmatch(found):
+        before, found, behind = callback, "", ""
+    # Why in parts: all but the token is the same for every browser, and is encoded once.
+    return "".join(
+        (
+            encode(before, depth),
+            found,
+            encode(behind, depth),
+            encode(sync.user_macro, depth if macro_depth is None else macro_depth),
+        )
     )
 
 
-def _encode(text: str, depth: int) -> str:
+@lru_cache(maxsize=4096)
+def quoted(text: str, safe: str = "") -> str:
+    """Percent-encode a text that comes again and again."""
+    return quote(text, safe=safe)
+
+
+def _quoted_token(text: str) -> str:
+    return text if UNRESERVED.fullmatch(text) else quote(text, safe="")
+
+
+@lru_cache(maxsize=4096)
+def encode(text: str, depth: int) -> str:
+    """Percent-encode a text so many times."""
     for _ in range(depth):
         text = quote(text, safe="")
     return text
 
 
-def _write_our_id(encoding: OurIdEncoding, our_id: str) -> str:
+def write_our_id(encoding: OurIdEncoding, our_id: str) -> str:
+    """Write our id, which is hexadecimal, as a partner wants it."""
     match encoding:
         case OurIdEncoding.PLAIN:
             return our_id

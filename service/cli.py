@@ -12,8 +12,9 @@ import click
 
 from service.cli_audiences import audience, lookalike
 from service.cli_customers import identity, import_, privacy
-from service.cli_exports import export, partner, seat
+from service.cli_exports import export, seat
 from service.cli_operation import bad, jobs, key
+from service.cli_partners import partner
 from service.cli_session import CommandError, json_option
 
 API_COMMANDS: tuple[click.Command, ...] = (

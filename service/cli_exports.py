@@ -1,4 +1,4 @@
-"""Commands about partners, seats and what is sent to them."""
+"""Commands about seats and what is sent to them."""
 
 from typing import Any
 
@@ -6,13 +6,7 @@ import click
 
 from service.api_client import ApiClient, run_of
 from service.cli_output import print_facts, print_json, print_table, progress
-from service.cli_session import (
-    CommandError,
-    PartlyDoneError,
-    find_in,
-    json_option,
-    with_api,
-)
+from service.cli_session import CommandError, PartlyDoneError, json_option, with_api
 
 FILES = [
     ("seat", "seat"),
@@ -23,37 +17,6 @@ FILES = [
     ("removes", "removes"),
     ("reason", "reason"),
 ]
-
-
-@click.group()
-def partner() -> None:
-    """Companies whose ids are exchanged."""
-
-
-@partner.command("list")
-@json_option
-@with_api
-def partner_list(api: ApiClient, as_json: bool) -> None:
-    """List all partners with their match rates."""
-    answer = api.get("/api/partners")
-    if as_json:
-        print_json(answer)
-        return
-    names = ("key", "name", "id_space", "offered", "returned", "refused", "match_rate")
-    print_table(answer["partners"], [(name, name.replace("_", " ")) for name in names])
-
-
-@partner.command("show")
-@click.argument("key")
-@json_option
-@with_api
-def partner_show(api: ApiClient, key: str, as_json: bool) -> None:
-    """Show one partner."""
-    found = find_in(api.get("/api/partners")["partners"], key, "partner")
-    if as_json:
-        print_json(found)
-    else:
-        print_facts(found)
 
 
 @click.group()

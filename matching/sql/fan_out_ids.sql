@@ -5,7 +5,8 @@ select id_ordinal from (
   where action in ('stored', 'deleted') and received_at <= fromUnixTimestamp64Milli({as_of_ms:Int64})
     and (id_space, visitor) in (
       select id_space, visitor from partner_ids
-      where id_ordinal in {ordinals:Array(UInt32)} and action = 'stored' and visitor != 0
+      where id_ordinal in {ordinals:Array(UInt32)} and action = 'stored'
+        and visitor >= {first:UInt32}
     )
   order by id_space, visitor, received_at desc, chunk desc, row desc
   limit 1 by id_space, visitor

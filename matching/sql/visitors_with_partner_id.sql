@@ -4,7 +4,8 @@
 select visitor from (
   select visitor, count() over (partition by id_ordinal) as carried from (
     select visitor, id_ordinal, action, received_at from partner_ids
-    where id_space = {id_space:String} and visitor != 0 and action in ('stored', 'deleted')
+    where id_space = {id_space:String}
+      and visitor between {first:UInt32} and {last:UInt32} and action in ('stored', 'deleted')
       and received_at <= fromUnixTimestamp64Milli({as_of_ms:Int64})
     order by visitor, received_at desc, chunk desc, row desc
     limit 1 by visitor

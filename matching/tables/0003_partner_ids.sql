@@ -1,5 +1,6 @@
 -- The table of correspondence, append-only: one row per offer of a sync, id stored, id deleted or id refused, and per
 -- id that came before its offer: it waits, and is gone after 8 days; its answer is a row of the offer's chunk.
+-- `browser` is the family of the browser that an offer was made to.
 -- Why fsync: a chunk leaves the spool once its rows are acknowledged, so they must be on disk by then.
 create table partner_ids (
   chunk UInt64,
@@ -14,7 +15,9 @@ create table partner_ids (
   id String,
   id_ordinal UInt32,
   source LowCardinality(String),
-  index chunk_range chunk type minmax granularity 1
+  browser LowCardinality(String),
+  index chunk_range chunk type minmax granularity 1,
+  index id_filter id type bloom_filter(0.01) granularity 4
 ) engine = MergeTree partition by toYYYYMM(received_at)
 order by (id_space, visitor, received_at)
 ttl toDateTime(received_at) + interval 8 day delete where action = 'waiting'

@@ -1,42 +1,86 @@
-"""Partners and how well their syncs come back."""
+"""Partners: how well their syncs come back, which of them is broken, and a trial of each."""
 
+from asyncio import to_thread
 from typing import Any, Final
 
-from litestar import Request, get
+import msgspec
+from litestar import Request, get, post
 from litestar.types import ControllerRouterHandler
 
-from matching.partner_ids_store import DAY_MS
+from matching.partner_facts import Partner
+from matching.partners import known_facts, known_keys
 from matching.sync_url import callback_url
 from service.api.auth import Scope, needs
-
-HEALTH_DAYS: Final = 30
+from service.api.errors import NotFound
+from service.api.getuids import get_uids
+from service.engine.engine import Engine
+from service.engine.partner_health import PartnerReport, PartnerWatch
+from service.engine.partner_trial import try_partner
 
 
 @get("/api/partners", guards=[needs(Scope.AUDIENCES_READ, Scope.OPERATION)], sync_to_thread=True)
 def list_partners(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """List the partners that are switched on, with offers and answers of the last 30 days."""
+    """List the partners that are switched on with their last 30 days, and all that are known."""
     engine = request.app.state.engine
-    since_ms = engine.now_ms() - HEALTH_DAYS * DAY_MS
-    health = {each.partner: each for each in engine.stores.partner_ids.health(since_ms=since_ms)}
-    base = engine.config.service.public_url or str(request.base_url).rstrip("/")
-    shown = []
-    for partner in engine.config.partners:
-        found = health.get(partner.key)
-        shown.append(
-            {
-                "key": partner.key,
-                "name": partner.name,
-                "id_space": partner.id_space,
-                "offered": found.offered if found else 0,
-                "returned": found.returned if found else 0,
-                "refused": found.refused if found else 0,
-                "fan_out": found.fan_out if found else 0,
-                "match_rate": found.match_rate if found else 0.0,
-                "last_returned": found.last_returned_ms if found else None,
-                "callback": callback_url(partner, base=base, token=""),
-            }
-        )
-    return {"partners": shown}
+    base = _base(request)
+    reports = {each.key: each for each in _watch(engine).reports()}
+    return {
+        "partners": [_shown(each, reports[each.key], base) for each in engine.config.partners],
+        "known": [_known(key) for key in known_keys()],
+    }
 
 
-ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (list_partners,)
+@post("/api/partners/{key:str}/test", guards=[needs(Scope.OPERATION)], status_code=200)
+async def test_partner(request: Request[Any, Any, Any], key: str) -> dict[str, Any]:
+    """Play one sync with a partner now and say what came back; nothing is stored."""
+    engine = request.app.state.engine
+    partner = engine.config.partner(key)
+    if partner is None:
+        known = ", ".join(each.key for each in engine.config.partners) or "none"
+        raise NotFound(f"no partner {key!r} is switched on; switched on are {known}")
+    base = _base(request)
+    trial = await to_thread(try_partner, partner, base=base, keys=engine.keys)
+    return {**msgspec.to_builtins(trial), "good": trial.outcome.is_good}
+
+
+def _watch(engine: Engine) -> PartnerWatch:
+    return PartnerWatch(
+        partners=engine.config.partners,
+        answers=engine.stores.partner_ids.answers,
+        now_ms=engine.now_ms,
+        time_zone=str(engine.environment.timezone),
+    )
+
+
+def _base(request: Request[Any, Any, Any]) -> str:
+    engine = request.app.state.engine
+    return engine.config.service.public_url or str(request.base_url).rstrip("/")
+
+
+def _shown(partner: Partner, report: PartnerReport, base: str) -> dict[str, Any]:
+    return {
+        "key": partner.key,
+        "name": partner.name,
+        "id_space": partner.id_space,
+        "direction": partner.sync.direction,
+        "token_place": partner.sync.token_place,
+        "callback": callback_url(partner, base=base, token=""),
+        "ask": partner.questions,
+        **msgspec.to_builtins(report),
+        "fan_out": report.refusals.get("fan_out", 0),
+    }
+
+
+def _known(key: str) -> dict[str, Any]:
+    facts = known_facts(key)
+    sync = facts["sync"]
+    return {
+        "key": key,
+        "name": facts.get("name", ""),
+        "direction": sync["direction"],
+        "token_place": sync.get("token_place"),
+        "ask": facts.get("asks", {}),
+    }
+
+
+ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (list_partners, test_partner, get_uids)

@@ -1,36 +1,39 @@
-"""Three DSPs for the demo and the tests, played over real HTTP from the partners' shipped facts.
+"""DSPs for the demo and the tests, played over real HTTP from the partners' own facts.
 
 Comes in: the request that a browser fires at a partner. Goes out: a cookie of that "partner" and a
 redirect to our callback with its id, or a refusal. Never part of a service that faces the world.
 """
 
-import base64
 import hashlib
-import re
+import string
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from enum import StrEnum
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, unquote, urlsplit
-from uuid import UUID
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
 
-from matching.partner_facts import IdRules, RedirectPosition, Sync
+from matching.partner_facts import Direction, IdRules, RedirectPosition, Sync
+from matching.partner_id_rules import IdStatus, check_shape
 from matching.partners import Partner, known_facts
+from matching.play_partner import Heard, hear, path_pattern, reply, with_parameters
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 PLAYED: Final = ("xandr", "the_trade_desk", "pixel")
 COOKIE_NAMES: Final = {"xandr": "uuid2", "the_trade_desk": "TDID", "pixel": "pxid"}
 COOKIE_LIVES_S: Final = 90 * 86_400
 NO_CONTENT: Final = 204
-HTTP_ENCODED: Final = ("http%3a", "https%3a")
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+BOUNCE: Final = "/bounce"
+ANY_MACRO: Final = "${USER_ID}"
+ITS_ERROR: Final = "15"
 
 
 class Outcome(StrEnum):
@@ -39,20 +42,32 @@ class Outcome(StrEnum):
     RETURNED = "returned"
     OPTED_OUT = "opted_out"
     NEVER_RETURNED = "never_returned"
+    LITERAL_MACRO = "literal_macro"
+    """It forgot to put its id in."""
+    EMPTY = "empty"
+    """It says that it knows the browser no more."""
+    FAILED = "failed"
+    """It calls back with an error in place of an id."""
+    LEARNT = "learnt"
+    """It keeps our id; nothing goes back."""
     REFUSED = "refused"
 
 
+Fates = Mapping[str, Mapping[Outcome, float]]
+NO_FATES: Final[Fates] = {}
+
+
 class Play(msgspec.Struct, frozen=True):
-    """One partner being played: the shipped facts it is played by."""
+    """One partner being played: the facts it is played by."""
 
     key: str
     sync: Sync
     ids: IdRules
 
     @property
-    def path(self) -> str:
-        """Say where this stand-in answers."""
-        return f"/{self.key}{urlsplit(self.sync.url_template).path}"
+    def cookie_name(self) -> str:
+        """Name the cookie by which this partner knows a browser."""
+        return COOKIE_NAMES.get(self.key, f"{self.key}_id")
 
 
 class StandIn:
@@ -62,17 +77,21 @@ class StandIn:
         self,
         *,
         callback_base: str,
-        never_return: Mapping[str, float],
-        opted_out: Mapping[str, float],
+        fates: Fates,
         seed: str,
+        plays: Iterable[Play],
+        bounces: Iterable[str],
     ) -> None:
         self.counts: Counter[tuple[str, Outcome]] = Counter()
+        self.heard: dict[str, Heard] = {}
+        """What each partner read in the last URL that was fired at it."""
         self._callback_base = callback_base.rstrip("/")
-        self._never_return = never_return
-        self._opted_out = opted_out
+        self._fates = fates
         self._seed = seed
+        self._bounces = frozenset(bounces)
         self._browsers: Counter[str] = Counter()
-        self._plays = {play.path: play for play in map(_play, PLAYED)}
+        self._plays = {play.key: play for play in plays}
+        self._paths = {play.key: path_pattern(play.sync) for play in self._plays.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or follow the server's start and stop."""
@@ -86,52 +105,76 @@ class StandIn:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    def answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]]]:
+    def answer(self, scope: Scope) -> tuple[int, Headers]:
         """Give the status and headers for one request."""
-        play = self._plays.get(scope["path"].removeprefix(scope.get("root_path", "")))
-        if play is None or scope["method"] != "GET":
+        key, path = _key_and_path(scope)
+        play = self._plays.get(key)
+        may_bounce = not path.startswith(f"{BOUNCE}/")
+        path = path if may_bounce else path.removeprefix(BOUNCE)
+        if play is None or scope["method"] != "GET" or not self._paths[key].fullmatch(path):
             return 404, []
-        its_id = _known_id(play, scope) or self._new_id(play)
-        target = self._target(play, scope["query_string"].decode("ascii", "replace"))
-        outcome = self._fate(play, its_id) if target else Outcome.REFUSED
+        query = scope["query_string"].decode("ascii", "replace")
+        known = _known_id(play, scope)
+        if may_bounce and not known and key in self._bounces:
+            # Why: some partners first see whether the browser keeps a cookie at all.
+            place = f"{scope.get('root_path', '')}/{key}{BOUNCE}{path}?{query}"
+            cookie = _cookie(play, self._new_id(play), scope).encode()
+            return 302, [(b"set-cookie", cookie), (b"location", place.encode("ascii", "replace"))]
+        return self._answer(play, f"https://{key}{path}?{query}", known, scope)
+
+    def _answer(self, play: Play, url: str, known: str, scope: Scope) -> tuple[int, Headers]:
+        its_id = known or self._new_id(play)
+        heard = self.heard[play.key] = hear(play.sync, url)
+        outcome = self._outcome(play, heard, its_id)
+        location = self._location(play, heard, outcome, its_id)
+        if location and not self._is_ours(location):
+            outcome = Outcome.REFUSED
         self.counts[play.key, outcome] += 1
         if outcome is Outcome.REFUSED:
             return 400, []
         headers = [(b"set-cookie", _cookie(play, its_id, scope).encode())]
-        if outcome is Outcome.NEVER_RETURNED:
+        if not location:
             return NO_CONTENT, headers
-        said = "0" if outcome is Outcome.OPTED_OUT else its_id
-        location = target.replace(play.sync.user_macro, quote(said, safe=""))
         return 302, [*headers, (b"location", location.encode("ascii"))]
+
+    def _outcome(self, play: Play, heard: Heard, its_id: str) -> Outcome:
+        if not _is_understood(play.sync, heard):
+            return Outcome.REFUSED
+        if play.sync.direction is not Direction.BACK:
+            return Outcome.LEARNT
+        share = int.from_bytes(self._digest(play.key, "fate", its_id)[:8], "big") / 2**64
+        for outcome, part in self._fates.get(play.key, {}).items():
+            if share < part:
+                return outcome
+            share -= part
+        return Outcome.RETURNED
+
+    def _location(self, play: Play, heard: Heard, outcome: Outcome, its_id: str) -> str:
+        """Say where to send the browser; empty when it is sent nowhere."""
+        sync, base = play.sync, self._callback_base
+        match outcome:
+            case Outcome.RETURNED:
+                return reply(sync, heard, its_id=its_id, base=base)
+            case Outcome.OPTED_OUT:
+                said = next(iter(play.ids.sentinels), "0")
+                return reply(sync, heard, its_id=said, base=base)
+            case Outcome.LITERAL_MACRO:
+                return reply(sync, heard, its_id=sync.user_macro or ANY_MACRO, base=base)
+            case Outcome.EMPTY:
+                return reply(sync, heard, its_id="", base=base)
+            case Outcome.FAILED:
+                bare = reply(sync, heard, its_id="", base=base)
+                return with_parameters(bare, {sync.arrives.error: ITS_ERROR})
+            case _:
+                return ""
 
     def _new_id(self, play: Play) -> str:
         number = self._browsers[play.key]
         self._browsers[play.key] += 1
-        return _make_id(play.key, self._digest(play.key, "browser", str(number)))
-
-    def _fate(self, play: Play, its_id: str) -> Outcome:
-        share = int.from_bytes(self._digest(play.key, "fate", its_id)[:8], "big") / 2**64
-        never = self._never_return.get(play.key, 0.0)
-        if share < never:
-            return Outcome.NEVER_RETURNED
-        if share < never + self._opted_out.get(play.key, 0.0):
-            return Outcome.OPTED_OUT
-        return Outcome.RETURNED
+        return _make_id(play.ids.example, self._digest(play.key, "browser", str(number)))
 
     def _digest(self, *parts: str) -> bytes:
-        return hashlib.blake2b("\0".join((self._seed, *parts)).encode(), digest_size=16).digest()
-
-    def _target(self, play: Play, query: str) -> str:
-        """Find where to send the browser, the macro still in it; empty when it may not go there."""
-        if play.sync.redirect_position is RedirectPosition.REGISTERED:
-            ours = parse_qs(query).get(play.sync.our_id_param, [""])[0]
-            target = play.sync.registered_callback.replace("{base}", self._callback_base)
-            return target.replace(play.sync.our_id_macro, quote(ours, safe="")) if ours else ""
-        if play.sync.redirect_position is RedirectPosition.QUERY:
-            target = unquote(query) if query[:12].lower().startswith(HTTP_ENCODED) else query
-        else:
-            target = parse_qs(query).get(_redirect_param(play.sync), [""])[0]
-        return target if self._is_ours(target) else ""
+        return hashlib.blake2b("\0".join((self._seed, *parts)).encode(), digest_size=64).digest()
 
     def _is_ours(self, target: str) -> bool:
         """Keep the stand-in from sending browsers anywhere but to the demo itself."""
@@ -151,10 +194,26 @@ def create_stand_in(
     never_return: Mapping[str, float],
     opted_out: Mapping[str, float],
     seed: str,
+    fates: Fates = NO_FATES,
+    partners: Iterable[Partner] | None = None,
+    bounces: Iterable[str] = (),
 ) -> StandIn:
-    """Make the application; rates are shares of browsers, by partner key."""
+    """Make the application; rates are shares of browsers, by partner key.
+
+    Without `partners` it plays the three of the demo. Those of `bounces` first send a browser
+    without their cookie to themselves once more.
+    """
+    plays = [_play(key) for key in PLAYED] if partners is None else [_played(p) for p in partners]
+    shares = {
+        play.key: {
+            Outcome.NEVER_RETURNED: never_return.get(play.key, 0.0),
+            Outcome.OPTED_OUT: opted_out.get(play.key, 0.0),
+            **fates.get(play.key, {}),
+        }
+        for play in plays
+    }
     return StandIn(
-        callback_base=callback_base, never_return=never_return, opted_out=opted_out, seed=seed
+        callback_base=callback_base, fates=shares, seed=seed, plays=plays, bounces=bounces
     )
 
 
@@ -178,9 +237,26 @@ def _play(key: str) -> Play:
     )
 
 
-def _redirect_param(sync: Sync) -> str:
-    found = re.search(r"([\w.-]+)=\{redirect\}", sync.url_template)
-    return found[1] if found else ""
+def _played(partner: Partner) -> Play:
+    return Play(partner.key, partner.sync, partner.ids)
+
+
+def _key_and_path(scope: Scope) -> tuple[str, str]:
+    """Split the path as it was sent: encoded, for it may hold our callback."""
+    raw: bytes | None = scope.get("raw_path")
+    sent = scope["path"] if raw is None else raw.decode("ascii", "replace")
+    key, slash, rest = sent.removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")
+    return key, slash + rest
+
+
+def _is_understood(sync: Sync, heard: Heard) -> bool:
+    """Tell whether the URL holds all that this partner cannot do without."""
+    if (
+        sync.direction is Direction.BACK
+        and sync.redirect_position is not RedirectPosition.REGISTERED
+    ):
+        return bool(heard.redirect)
+    return bool(heard.our_id or not sync.our_id_param) and all(heard.passed.values())
 
 
 def _known_id(play: Play, scope: Scope) -> str:
@@ -188,17 +264,30 @@ def _known_id(play: Play, scope: Scope) -> str:
         jar = SimpleCookie(_header(scope, b"cookie"))
     except CookieError:
         return ""
-    kept = jar.get(COOKIE_NAMES[play.key])
-    return kept.value if kept and re.fullmatch(play.ids.pattern, kept.value) else ""
+    kept = jar.get(play.cookie_name)
+    return kept.value if kept and check_shape(play.ids, kept.value) is IdStatus.OK else ""
 
 
-def _make_id(key: str, digest: bytes) -> str:
-    """Write an id in the shape of the real ones: 19 digits, a GUID, hexadecimal."""
-    if key == "xandr":
-        return str(10**18 + int.from_bytes(digest[:8], "big") % (9 * 10**18))
-    if key == "the_trade_desk":
-        return str(UUID(bytes=digest, version=4))
-    return base64.b16encode(digest).decode().lower()
+def _make_id(example: str, digest: bytes) -> str:
+    """Write an id of the example's shape: its digits and letters become others, its signs stay."""
+    is_hex = set(example) <= {*string.hexdigits, "-"} and not example.isdigit()
+    numbers = iter(digest)
+    return "".join(
+        _other(each, next(numbers), is_hex=is_hex, first=place == 0)
+        for place, each in enumerate(example)
+    )
+
+
+def _other(character: str, number: int, *, is_hex: bool, first: bool) -> str:
+    if not character.isalnum():
+        return character
+    if is_hex:
+        kinds = "0123456789abcdef"
+    elif character.isdigit():
+        kinds = string.digits[1:] if first else string.digits
+    else:
+        kinds = string.ascii_uppercase if character.isupper() else string.ascii_lowercase
+    return kinds[number % len(kinds)]
 
 
 def _cookie(play: Play, its_id: str, scope: Scope) -> str:
@@ -206,7 +295,7 @@ def _cookie(play: Play, its_id: str, scope: Scope) -> str:
     # Why: browsers drop SameSite=None without Secure, and Secure where the connection is not.
     secure = scope.get("scheme") == "https" or host == "localhost"
     site = "SameSite=None; Secure" if secure else "SameSite=Lax"
-    kept = f"{COOKIE_NAMES[play.key]}={its_id}; Path=/{play.key}; Max-Age={COOKIE_LIVES_S}"
+    kept = f"{play.cookie_name}={its_id}; Path=/{play.key}; Max-Age={COOKIE_LIVES_S}"
     return f"{kept}; HttpOnly; {site}"
 
 

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching.choose_syncs import FilterSettings, SyncChoice, SyncStatus, TypeFilter, choose_syncs
+from matching.choose_syncs import (
+    FilterSettings,
+    SyncChoice,
+    SyncStatus,
+    TypeFilter,
+    choose_syncs,
+    judge_incoming,
+)
 from matching.consent.decide import Decision, Reason, Signal, Signals
 from matching.partners import Partner
 
@@ -165,6 +172,40 @@ def test_priority_then_weight_decides_who_is_asked_first() -> None:
         SyncStatus.OVER_BUDGET,
         SyncStatus.OVER_BUDGET,
     ]
+
+
+def test_under_coop_the_requested_come_first() -> None:
+    """Coop asks the requested partners first, then all others by priority; nobody is left out."""
+    partners = [partner("a", priority=1), partner("b", priority=3), partner("c", priority=2)]
+    choices = choose(partners, requested=frozenset({"b", "z"}), coop=True, limit=2)
+    assert [(choice.key, choice.status) for choice in choices] == [
+        ("b", SyncStatus.OFFERED),
+        ("a", SyncStatus.OFFERED),
+        ("c", SyncStatus.OVER_BUDGET),
+        ("z", SyncStatus.NOT_CONFIGURED),
+    ]
+
+
+INCOMING: dict[str, tuple[Partner, dict[str, Any], SyncStatus]] = {
+    "a partner that starts": (partner("acme", {"direction": "in"}), {}, SyncStatus.OFFERED),
+    "one that we start, too": (partner("acme"), {}, SyncStatus.OFFERED),
+    "a bot": (partner("acme"), {"bot": True}, SyncStatus.BOT),
+    "off": (partner("acme", enabled=False), {}, SyncStatus.DISABLED),
+    "elsewhere": (partner("acme", countries=["FR"]), {}, SyncStatus.COUNTRY),
+    "GPC": (
+        partner("acme", {"skip_when": {"gpc": True}}),
+        {"signals": Signals(gpc=True)},
+        SyncStatus.SKIPPED_GPC,
+    ),
+    "denied": (partner("acme"), {"allowed": lambda _: NO}, SyncStatus.NO_CONSENT),
+}
+
+
+@pytest.mark.parametrize("case", INCOMING)
+def test_a_partner_that_starts_is_judged_by_browser_and_consent(case: str) -> None:
+    """No budget and no freshness bar it, everything about the browser does."""
+    candidate, browser, status = INCOMING[case]
+    assert judge_incoming(candidate, **({"allowed": lambda _: YES} | browser)) is status
 
 
 def test_partners_of_equal_rank_take_turns() -> None:

@@ -79,6 +79,32 @@ WRONG = {
         'key = "other"' + WHOLE,
         ["the key is 'other', the file is 'acme'; make them the same - at `$.key`"],
     ),
+    "example": (
+        WHOLE + "[ids]\nexample = 'none'",
+        ["is no id by these rules: sentinel - at `$.ids.example`"],
+    ),
+    "a callback that does not hear the id": (
+        WHOLE + "arrives = { id = 'their_id' }",
+        ["a trial brought the id '', not the partner's - at `$.sync.arrives`"],
+    ),
+    "a callback that does not hear the token": (
+        WHOLE + "arrives = { token = 'theirs' }",
+        ["a trial did not bring our token back - at `$.sync.token_place`"],
+    ),
+    "an id appended behind something else": (
+        WHOLE.replace("r={redirect}", "r={redirect}&v=1") + "redirect_encoding_depth = 0",
+        ["a trial brought the id '', not the partner's - at `$.sync.arrives`"],
+    ),
+    "passes without partner": (
+        WHOLE + "passes = ['push']",
+        [
+            (
+                "only a partner that starts the sync sends us something to hand on"
+                " - at `$.sync.passes`"
+            ),
+            "url_template has no {push} - at `$.sync.passes`",
+        ],
+    ),
     "unknown macro": (
         WHOLE.replace("/s?", "/{site}?"),
         [

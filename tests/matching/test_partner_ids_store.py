@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 from typing import Any, cast
 
@@ -12,7 +13,6 @@ from pyroaring import BitMap
 from matching.ids import VISITOR_FIRST
 from matching.partner_ids_store import (
     Offer,
-    PartnerHealth,
     PartnerIdColumns,
     PartnerIdsStore,
     WaitingId,
@@ -47,7 +47,14 @@ def opened(client: Client) -> PartnerIdsStore:
     return store
 
 
-def put(store: PartnerIdsStore, rows: list[Row], *, space: str = "xandr", chunk: int = 1) -> None:
+def put(
+    store: PartnerIdsStore,
+    rows: list[Row],
+    *,
+    space: str = "xandr",
+    chunk: int = 1,
+    browsers: Sequence[str] = (),
+) -> None:
     """Store rows of one partner whose id space is its own."""
     store.insert(
         PartnerIdColumns(
@@ -63,6 +70,7 @@ def put(store: PartnerIdsStore, rows: list[Row], *, space: str = "xandr", chunk:
             id=[text for *_, text, _ in rows],
             id_ordinal=store.id_ordinals(space, [text for *_, text, _ in rows]),
             source=["sync"] * len(rows),
+            browser=browsers,
         )
     )
 
@@ -208,42 +216,6 @@ def test_waiting_ids(store: PartnerIdsStore) -> None:
     ]
 
 
-def test_health(store: PartnerIdsStore) -> None:
-    """A partner's health counts offers, distinct answered ones and refusals in the time asked."""
-    put(
-        store,
-        [
-            *((visitor, 10, "offered", "", 100 + visitor) for visitor in range(4)),
-            (0, 11, "stored", "X7", 100),
-            (0, 12, "stored", "X8", 100),
-            (1, 11, "stored", "X9", 101),
-            (2, 11, "refused", "", 102),
-            (3, 1, "stored", "X1", 99),
-        ],
-    )
-    put(store, [(0, 10, "offered", "", 200)], space="adform", chunk=2)
-    assert store.health(since_ms=START_MS + 5 * DAY_MS) == [
-        PartnerHealth(
-            partner="adform",
-            offered=1,
-            returned=0,
-            refused=0,
-            fan_out=0,
-            last_returned_ms=0,
-            match_rate=0.0,
-        ),
-        PartnerHealth(
-            partner="xandr",
-            offered=4,
-            returned=2,
-            refused=1,
-            fan_out=0,
-            last_returned_ms=START_MS + 12 * DAY_MS,
-            match_rate=0.5,
-        ),
-    ]
-
-
 def test_an_id_of_many_visitors_is_nobodys(store: PartnerIdsStore) -> None:
     """An id that six visitors carry reaches none of them and counts as refused; five may share."""
     put(store, [(visitor, 10, "stored", "same", 100 + visitor) for visitor in range(6)])
@@ -251,11 +223,11 @@ def test_an_id_of_many_visitors_is_nobodys(store: PartnerIdsStore) -> None:
         store, [(visitor, 10, "stored", "home", 200 + visitor) for visitor in range(6, 11)], chunk=2
     )
     assert live(store, day=11) == [(visitor, "home") for visitor in range(6, 11)]
-    (health,) = store.health(since_ms=START_MS)
-    assert (health.refused, health.fan_out) == (6, 6)
+    (health,) = store.answers.health(since_ms=START_MS)
+    assert (health.refused, health.refusals) == (6, {"fan_out": 6})
     put(store, [(0, 11, "stored", "own", 300)], chunk=3)
     assert len(live(store, day=12)) == 11
-    assert store.health(since_ms=START_MS)[0].fan_out == 0
+    assert store.answers.health(since_ms=START_MS)[0].refusals == {}
 
 
 def test_everything_about_a_visitor_newest_first(store: PartnerIdsStore) -> None:
@@ -295,8 +267,8 @@ def test_erasing_burns_the_ordinals(client: Client, store: PartnerIdsStore) -> N
         assert live(each) == [(1, "shared")]
         assert each.ids_of([1, 2]) == {1: ("xandr", "shared")}
         assert each.id_ordinals("xandr", ["shared"]).tolist() == [1]
-        assert each.health(since_ms=0)[0].partner == "xandr"
-        assert len(each.health(since_ms=0)) == 1
+        assert each.answers.health(since_ms=0)[0].partner == "xandr"
+        assert len(each.answers.health(since_ms=0)) == 1
     assert store.id_ordinals("xandr", ["own"]).tolist() == [3]
     assert opened(client).id_ordinals("xandr", ["new"]).tolist() == [3]
     store.erase([V, V + 5])

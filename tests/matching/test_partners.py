@@ -15,6 +15,7 @@ from matching.partners import (
     known_facts,
     known_keys,
     load_partners,
+    open_questions,
 )
 
 GOLDEN = Path(__file__).parents[1] / "cases" / "partner_urls.json"
@@ -41,16 +42,47 @@ def test_every_shipped_partner_is_in_the_table() -> None:
     assert known_keys() == sorted(SHIPPED)
 
 
-@pytest.mark.parametrize("key", [key for key in SHIPPED if known_facts(key).get("asks")])
+FIELDS = {"token_place": "sync.token_place"}
+ASKING = [key for key in SHIPPED if "account." in SHIPPED[key]["added"]]
+
+
+@pytest.mark.parametrize("key", ASKING)
 def test_a_missing_account_value_says_what_to_ask_for(tmp_path: Path, key: str) -> None:
-    """Without its account values a file is refused, with one question for each."""
+    """Without the facts that its URL needs a file is refused, with one question for each."""
     with pytest.raises(PartnerErrors) as caught:
         load_one(tmp_path, key, "enabled = true\nname = 'N'\nid_space = 'n'")
     path = tmp_path / "partners" / f"{key}.toml"
+    template = known_facts(key)["sync"]["url_template"]
     assert caught.value.errors == [
-        f"{path}: missing; ask N for {question} - at `$.account.{name}`"
+        f"{path}: missing; ask N for {question} - at `$.{FIELDS.get(name, f'account.{name}')}`"
         for name, question in known_facts(key)["asks"].items()
+        if f"{{{name}}}" in template or name in FIELDS
     ]
+
+
+@pytest.mark.parametrize("key", ASKING)
+def test_a_file_that_is_off_may_wait_for_answers(tmp_path: Path, key: str) -> None:
+    """What a partner still has to be asked for stops nothing until it is switched on."""
+    partner = load_one(tmp_path, key, "name = 'N'\nid_space = 'n'")
+    assert partner.questions == known_facts(key)["asks"]
+    (line, *_) = open_questions([partner])
+    assert line == f"{key}: ask N for {next(iter(partner.questions.values()))}"
+
+
+ANSWERS = {
+    "an account value": ("google", "account.nid = 'shop'", set()),
+    "a place for the token": ("yahoo", "sync.token_place = 'cookie'", {"pixel"}),
+    "a number in the vendor list": ("neustar", "gvl_id = 468", {"sid"}),
+    "a word that it was confirmed": ("xandr_eu", "confirmed = ['countries']", set()),
+    "nothing": ("neustar", "account.sid = ' '", {"sid", "gvl_id"}),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_an_answer_ends_its_question(tmp_path: Path, case: str) -> None:
+    """A question stands until the operator's file holds the answer."""
+    key, text, left = ANSWERS[case]
+    assert set(load_one(tmp_path, key, text).questions) == left
 
 
 def test_the_example_partners_are_switched_on() -> None:

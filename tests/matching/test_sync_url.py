@@ -29,7 +29,8 @@ BASE = "https://id.shop.example"
 TOKEN = "tok-EN_1"
 OUR_ID = "00ff10"
 SIGNALS = Signals(tcf="CPx", gdpr=True, gpp="DBA~x", gpp_sid=(2, 7), us_privacy="1YNN")
-CALLBACK = "https%3A%2F%2Fid.shop.example%2Fsetuid%3Ft%3Dtok-EN_1%26uid%3D"
+CALLBACK = "https%3A%2F%2Fid.shop.example%2Fsetuid%3Fbidder%3DKEY%26t%3Dtok-EN_1%26uid%3D"
+CALLBACK_OF_PIXEL = CALLBACK.replace("KEY", "pixel")
 
 
 def load_one(folder: Path, key: str, text: str) -> Partner:
@@ -43,7 +44,10 @@ def load_one(folder: Path, key: str, text: str) -> Partner:
 def fire(partner: Partner, signals: Signals = SIGNALS) -> str:
     """Render the URL with the test's callback, id and token."""
     callback = callback_url(partner, base=BASE, token=TOKEN)
-    return sync_url(partner, callback=callback, our_id=OUR_ID, token=TOKEN, signals=signals)
+    passed = dict.fromkeys(partner.sync.passes, "push-1")
+    return sync_url(
+        partner, callback=callback, our_id=OUR_ID, token=TOKEN, signals=signals, passed=passed
+    )
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def test_a_new_partner_starts_from_a_known_one(tmp_path: Path) -> None:
     partner = load_one(tmp_path, "acme", text)
     assert partner.key == "acme"
     assert fire(partner).startswith(
-        f"https://px.acme.example/sync?redir={CALLBACK}%7BACME%7D&gdpr=1"
+        f"https://px.acme.example/sync?redir={CALLBACK.replace('KEY', 'acme')}%7BACME%7D&gdpr=1"
     )
 
 
@@ -106,7 +110,7 @@ def _convert(facts: dict[str, Any]) -> Partner:
 def test_a_macro_may_be_encoded_otherwise_than_its_redirect(pixel: Partner) -> None:
     """Some partners look for their macro in the raw query and decode the redirect afterwards."""
     odd = replace(pixel, sync=replace(pixel.sync, user_macro_encoding_depth=0))
-    assert f"redir={CALLBACK}[UID]&" in fire(odd)
+    assert f"redir={CALLBACK_OF_PIXEL}[UID]&" in fire(odd)
 
 
 CONSENT = {
@@ -136,7 +140,8 @@ def test_signals_travel_under_the_partners_names(pixel: Partner, case: str) -> N
     params, signals, query = CONSENT[case]
     partner = replace(pixel, sync=replace(pixel.sync, consent_params=params))
     assert (
-        fire(partner, signals) == f"https://sync.dsp.example/sync?redir={CALLBACK}%5BUID%5D{query}"
+        fire(partner, signals)
+        == f"https://sync.dsp.example/sync?redir={CALLBACK_OF_PIXEL}%5BUID%5D{query}"
     )
 
 
@@ -153,7 +158,7 @@ def test_our_id_is_written_as_the_partner_wants(
 
 
 CALLBACKS = {
-    "adform": f"{BASE}/setuid?t={TOKEN}&uid=",
+    "adform": f"{BASE}/setuid?bidder=adform&t={TOKEN}&uid=",
     "the_trade_desk": f"{BASE}/setuid?bidder=the_trade_desk&uid=%%TDID%%&t=%%PARTNER_UID%%",
     "google": f"{BASE}/setuid?bidder=google",
 }

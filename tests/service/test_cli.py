@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 
 from service.cli_audiences import audience, lookalike
 from service.cli_customers import identity, import_, privacy
-from service.cli_exports import export, partner, seat
+from service.cli_exports import export, seat
 from service.cli_operation import bad, jobs, key
+from service.cli_partners import partner
 
 COMMANDS = {
     command.name: command

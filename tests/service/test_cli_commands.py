@@ -34,6 +34,7 @@ COMMANDS = [
     "export show",
     "partner list",
     "partner show",
+    "partner test",
     "identity show",
     "privacy access",
     "privacy erase",

@@ -3,17 +3,20 @@
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matching.ids import VisitorId
-from matching.partners import load_partners
+from matching.partner_facts import ConsentParams, Direction, SkipWhen, TokenPlace, Transport
+from matching.partners import Partner, load_partners
 from service.tag import visitor_cookie
 from service.tag.collect import Collector, Outcome
 from service.tag.record import MAGIC, Kind, Record, read_records
-from service.tag.request import TagRequest
+from service.tag.request import Caller, TagRequest
 from service.tag.routes import handle
 from service.tag.steps import DropReason
 from service.tag.tag_state import Site, TagState
@@ -35,7 +38,7 @@ COOKIE = "jml=" + visitor_cookie.write_cookie(KEYS, VISITOR, now_s=NOW_S)
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
-def ask(method: str, path: str, query: str = "", body: Any = None, **headers: str) -> Outcome:
+def ask(method: str, path: str, query: str = "", body: Any = None, **headers: Any) -> Outcome:
     return ask_of(COLLECTOR, method, path, query, body, **headers)
 
 
@@ -45,6 +48,7 @@ def ask_of(
     path: str,
     query: str = "",
     body: Any = None,
+    now_s: int = NOW_S,
     **headers: str,
 ) -> Outcome:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -54,9 +58,9 @@ def ask_of(
             method=method,
             path=path,
             query=query,
-            headers={"host": "t.example", "user-agent": AGENT, **named},
+            caller=Caller(headers={"host": "t.example", "user-agent": AGENT, **named}),
             body=b"" if body is None else json.dumps(body).encode(),
-            received_us=NOW_S * 1_000_000,
+            received_us=now_s * 1_000_000,
         ),
     )
 
@@ -102,7 +106,6 @@ def test_fresh_partners_are_not_offered_again() -> None:
     ("body", "headers"),
     [
         pytest.param({"us_privacy": "1YYN"}, {}, id="US opt-out"),
-        pytest.param({"gdpr": 1}, {}, id="GDPR without a string"),
         pytest.param({"gdpr": 1, "gdpr_consent": "garbage"}, {}, id="unreadable string"),
         pytest.param({}, {"sec_gpc": "1"}, id="GPC"),
         pytest.param({"explicit": {"sync": False}}, {}, id="explicit no"),
@@ -113,6 +116,80 @@ def test_denied_consent_offers_nobody(body: dict[str, Any], headers: dict[str, s
     outcome = ask("POST", "/cookie_sync", "account=w", body, cookie=COOKIE, **headers)
     assert offered(outcome) == {}
     assert outcome.records == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"gdpr": 1}, id="GDPR without a string"),
+        pytest.param({"gdpr": 2}, id="no such flag"),
+        pytest.param({"gpp_sid": "2,6"}, id="a section that applies and is missing"),
+        pytest.param({"gpp": "garbage"}, id="unreadable GPP"),
+        pytest.param({"bidders": "xandr"}, id="bidders that are no list"),
+        pytest.param({"filterSettings": {"image": {"filter": "maybe"}}}, id="unknown filter"),
+        pytest.param({"filterSettings": {"image": {"bidders": "xandr"}}}, id="unknown bidders"),
+        pytest.param([], id="no object"),
+    ],
+)
+def test_what_is_no_request_is_refused_whole(body: Any) -> None:
+    """As at Prebid Server: 400 with the reason, nobody is offered and nothing is spooled."""
+    outcome = ask("POST", "/cookie_sync", "account=w", body, cookie=COOKIE)
+    assert outcome.answer.status == 400
+    assert (outcome.records, outcome.dropped) == ((), (DropReason.MALFORMED,))
+
+
+ALL = {"xandr", "the_trade_desk", "pixel"}
+NULLS = dict.fromkeys(
+    (
+        *("bidders", "gdpr", "gdpr_consent", "us_privacy", "gpp", "gpp_sid", "limit"),
+        *("coopSync", "filterSettings", "debug", "explicit", "account"),
+    )
+)
+REQUESTS: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "no bidders": ({}, ALL),
+    "an empty list of bidders": ({"bidders": []}, ALL),
+    "nulls": (NULLS, ALL),
+    "one bidder": ({"bidders": ["pixel"]}, {"pixel"}),
+    "one bidder, and others under coop": ({"bidders": ["pixel"], "coopSync": True}, ALL),
+    "coop within the limit": (
+        {"bidders": ["pixel"], "coopSync": True, "limit": 1},
+        {"pixel"},
+    ),
+    "a limit": ({"bidders": ["pixel", "nobody"], "limit": 1}, {"pixel"}),
+    "no limit": ({"limit": 0}, ALL),
+    "no images": ({"filterSettings": {"image": {"filter": "exclude"}}}, set()),
+    "images of one": ({"filterSettings": {"image": {"bidders": ["xandr"]}}}, {"xandr"}),
+    "GDPR does not apply": ({"gdpr": 0}, ALL),
+}
+
+
+@pytest.mark.parametrize("case", REQUESTS)
+def test_a_request_is_read_as_prebid_s(case: str) -> None:
+    """Bidders, coop, limit and filters mean what they mean at Prebid Server."""
+    body, expected = REQUESTS[case]
+    outcome = ask("POST", "/cookie_sync", "account=w", body, cookie=COOKIE)
+    assert set(offered(outcome)) == expected
+    assert len(outcome.records) == len(expected)
+
+
+def test_a_bot_syncs_with_nobody() -> None:
+    """A crawler is offered nothing, and starts nothing for a partner."""
+    agent = {"user_agent": "Googlebot/2.1", "cookie": COOKIE}
+    outcome = ask("POST", "/cookie_sync", "account=w", {"debug": True}, **agent)
+    assert {each["error"] for each in json.loads(outcome.answer.body)["debug"]} == {"bot"}
+    assert ask("GET", "/sync/in/xandr", **agent).records == ()
+
+
+def test_a_page_that_wants_no_trace_gets_none() -> None:
+    """Snowplow's header for anonymous tracking keeps partners away, too."""
+    outcome = ask("POST", "/cookie_sync", "account=w", {}, cookie=COOKIE, sp_anonymous="*")
+    assert json.loads(outcome.answer.body) == {"status": "no_cookie", "bidder_status": []}
+
+
+def test_an_offer_names_the_family_of_its_browser() -> None:
+    """The record says Firefox, and no more of the agent."""
+    outcome = ask("POST", "/cookie_sync", "account=w", {}, cookie=COOKIE)
+    assert {each.meta.agent for each in records(outcome)} == {"firefox"}
 
 
 def test_debug_names_every_partner_considered() -> None:
@@ -158,6 +235,73 @@ def test_a_callback_without_proof_stores_nothing(query: str) -> None:
     assert outcome.records == ()
 
 
+FORMATS: dict[str, tuple[str, str, str]] = {
+    "an image partner": ("xandr", "", "image/gif"),
+    "an image": ("xandr", "&f=i", "image/gif"),
+    "a blank page": ("xandr", "&f=B", "text/html"),
+    "a frame's partner": ("framed", "", "text/html"),
+    "an image for a frame's partner": ("framed", "&f=i", "image/gif"),
+}
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_the_answer_suits_what_the_browser_shows(case: str) -> None:
+    """`f` chooses between image and blank page; without it the partner's transport does."""
+    key, f, expected = FORMATS[case]
+    xandr = next(each for each in STATE.partners if each.key == "xandr")
+    sync = msgspec.structs.replace(xandr.sync, transports=(Transport.IFRAME,))
+    framed = msgspec.structs.replace(xandr, key="framed", sync=sync)
+    collector = with_partners(xandr, framed)
+    outcome = ask_of(collector, "GET", "/setuid", f"bidder={key}&t={token(key)}&uid=12345{f}")
+    headers = dict(outcome.answer.headers)
+    assert (outcome.answer.status, headers["Content-Type"]) == (200, expected)
+    assert headers["Cache-Control"] == "no-store"
+    assert bool(outcome.answer.body) is (expected == "image/gif")
+
+
+def with_partners(*partners: Partner) -> Collector:
+    state = msgspec.structs.replace(STATE, partners=partners)
+    return Collector(state=lambda: state, keys=KEYS)
+
+
+CONSENTS: dict[str, tuple[str, int, str]] = {
+    "none": ("", 200, ""),
+    "GDPR does not apply": ("&gdpr=0", 200, ""),
+    "US privacy that allows": ("&us_privacy=1YNN", 200, ""),
+    "US privacy that forbids": ("&us_privacy=1YYN", 451, "no_consent"),
+    "GPP that forbids": ("&gpp=DBABLA~BVQVAAAAAWA&gpp_sid=7", 451, "no_consent"),
+    "a flag that is none": ("&gdpr=yes", 400, ""),
+    "a macro that nobody replaced": ("&gdpr=%24%7BGDPR%7D", 400, ""),
+    "GDPR without a string": ("&gdpr=1", 400, ""),
+    "a section that applies and is missing": ("&gpp_sid=2", 400, ""),
+    "sections that are none": ("&gpp_sid=two", 400, ""),
+    "an unreadable string": ("&gdpr=1&gdpr_consent=garbage", 400, ""),
+    "an unreadable GPP": ("&gpp=garbage", 400, ""),
+}
+
+
+@pytest.mark.parametrize("case", CONSENTS)
+def test_the_consent_that_a_partner_passes_on_is_judged(case: str) -> None:
+    """400 where it cannot be read, 451 and a counted refusal where it forbids."""
+    query, status, reason = CONSENTS[case]
+    outcome = ask("GET", "/setuid", f"bidder=pixel&t={token('pixel')}&uid=abcd1234{query}")
+    assert outcome.answer.status == status
+    found = [(each.meta.uid, each.meta.reason) for each in records(outcome)]
+    assert found == {200: [("abcd1234", "")], 451: [("", reason)], 400: []}[status]
+
+
+def test_gpc_at_the_callback_forbids() -> None:
+    """A browser that sends GPC with the callback gives no id away."""
+    outcome = ask("GET", "/setuid", f"bidder=pixel&t={token('pixel')}&uid=abcd1234", sec_gpc="1")
+    assert outcome.answer.status == 451
+
+
+def test_the_call_is_found_without_the_partner_s_name() -> None:
+    """A partner that drops `bidder` is found by its token."""
+    (record,) = records(ask("GET", "/setuid", f"t={token('pixel')}&uid=abcd1234"))
+    assert record.meta.partner == "pixel"
+
+
 @pytest.mark.parametrize(
     ("uid", "reason"),
     [("0", "sentinel"), ("%24UID", "literal_macro"), ("not-a-number", "bad_pattern")],
@@ -176,6 +320,64 @@ def test_an_empty_id_deletes() -> None:
     assert (record.meta.uid, record.meta.reason) == ("", "")
 
 
+IMAGE = {
+    "sec_fetch_mode": "no-cors",
+    "sec_fetch_dest": "image",
+    "sec_fetch_site": "cross-site",
+}
+CALLS: dict[str, tuple[dict[str, Any], int]] = {
+    "an image after its offer": ({}, 200),
+    "a script": ({"sec_fetch_mode": "cors", "sec_fetch_dest": "empty"}, 400),
+    "a page": ({"sec_fetch_mode": "navigate", "sec_fetch_dest": "document"}, 400),
+    "a page of our own": ({"sec_fetch_site": "same-origin"}, 400),
+    "a browser that does not say": (dict.fromkeys(IMAGE, ""), 400),
+    "no visitor cookie": ({"without": "jml="}, 400),
+    "no sync cookie": ({"without": "jml_sync="}, 400),
+    "no name": ({"query": "uid=abcd1234"}, 400),
+    "too late": ({"after_s": 3601}, 400),
+    "in time": ({"after_s": 3500}, 200),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_cookies_prove_where_no_token_can(case: str) -> None:
+    """Only an image's call, within an hour of its offer and with both cookies, is believed."""
+    headers, status = CALLS[case]
+    headers = {**IMAGE, **headers}
+    without, after_s = headers.pop("without", "none"), headers.pop("after_s", 0)
+    query = headers.pop("query", "bidder=quiet&uid=abcd1234")
+    collector = with_partners(quiet())
+    first = ask_of(collector, "POST", "/cookie_sync", "account=w", {}, cookie=COOKIE)
+    line = dict(first.answer.headers)["Set-Cookie"].partition(";")[0]
+    cookie = "; ".join(each for each in (COOKIE, line) if not each.startswith(without))
+    outcome = ask_of(
+        collector, "GET", "/setuid", query, now_s=NOW_S + after_s, cookie=cookie, **headers
+    )
+    assert outcome.answer.status == status
+    if status == 200:
+        (offer,), (came,) = records(first), records(outcome)
+        assert (came.visitor, came.meta.nonce) == (VISITOR, offer.meta.nonce)
+        assert came.meta.uid == "abcd1234"
+    else:
+        assert outcome.records == ()
+
+
+def quiet() -> Partner:
+    """Give a partner that can carry no token of ours."""
+    pixel = next(each for each in STATE.partners if each.key == "pixel")
+    sync = msgspec.structs.replace(pixel.sync, token_place=TokenPlace.COOKIE)
+    return msgspec.structs.replace(pixel, key="quiet", sync=sync)
+
+
+def test_a_cookie_is_no_proof_for_a_partner_with_tokens() -> None:
+    """Cookies open the callback of those partners alone whose file says so."""
+    first = ask("POST", "/cookie_sync", "account=w", {}, cookie=COOKIE)
+    line = dict(first.answer.headers)["Set-Cookie"].partition(";")[0]
+    query = "bidder=pixel&uid=abcd1234"
+    outcome = ask("GET", "/setuid", query, cookie=f"{COOKIE}; {line}", **IMAGE)
+    assert (outcome.answer.status, outcome.records) == (400, ())
+
+
 def test_opted_out_browsers_sync_with_nobody() -> None:
     """The opt-out cookie stops offers and callbacks."""
     cookie = "jml_out=" + visitor_cookie.write_opt_out(KEYS, now_s=NOW_S)
@@ -191,6 +393,73 @@ def test_a_partner_that_starts_gets_our_own_sync() -> None:
     assert urlsplit(location).hostname in {"ib.adnxs.com", "secure.adnxs.com"}
     assert "t=" in unquote(location)
     assert [each.kind for each in records(outcome)] == [Kind.OFFER]
+
+
+def incoming() -> Partner:
+    """Give a partner that starts the sync and wants its own word back."""
+    pixel = next(each for each in STATE.partners if each.key == "pixel")
+    sync = msgspec.structs.replace(
+        pixel.sync,
+        direction=Direction.IN,
+        url_template="https://in.example/m?push={push}&hm={our_id}",
+        redirect_position=None,
+        token_place=None,
+        our_id_param="hm",
+        consent_params=ConsentParams(),
+        passes=("push",),
+        skip_when=SkipWhen(gdpr=True),
+    )
+    return msgspec.structs.replace(pixel, key="incoming", sync=sync)
+
+
+STARTS: dict[str, tuple[str, int, str]] = {
+    "its word": ("push=a%26b%3Dhttps://evil.example", 302, "a%26b%3Dhttps%3A%2F%2Fevil.example"),
+    "no word": ("", 400, ""),
+    "a word that is too long": ("push=" + "x" * 513, 400, ""),
+    "GDPR": ("push=a&gdpr=1&gdpr_consent=CP", 200, ""),
+}
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_a_partner_that_starts_finds_its_word_again(case: str) -> None:
+    """Its parameter goes back to its own address alone, with our id of this visitor."""
+    query, status, said = STARTS[case]
+    outcome = ask_of(with_partners(incoming()), "GET", "/sync/in/incoming", query, cookie=COOKIE)
+    assert outcome.answer.status == status
+    assert [each.kind for each in records(outcome)] == ([Kind.OFFER] if status == 302 else [])
+    if status == 302:
+        location = dict(outcome.answer.headers)["Location"]
+        assert location.startswith(f"https://in.example/m?push={said}&hm=")
+        assert records(outcome)[0].meta.uid == location.rpartition("=")[2]
+
+
+LEADS = st.sampled_from(["https://evil.example/", "//evil.example", "javascript:x", "%0d%0aX: y"])
+
+
+@given(
+    route=st.sampled_from(
+        ["/setuid", "/optout", "/sync/in/xandr", "/sync/in/pixel", "/sync/in/evil.example", "/c/x"]
+    ),
+    fields=st.dictionaries(
+        st.sampled_from(["redir", "url", "r", "u", "t", "uid", "bidder", "f", "push", "optout"])
+        | st.text(max_size=5),
+        LEADS | st.text(max_size=12) | st.just(token("pixel")),
+        max_size=6,
+    ),
+    host=st.sampled_from(["t.example", "evil.example", "shop.example"]),
+)
+def test_nothing_that_is_sent_chooses_where_a_browser_goes(
+    route: str, fields: dict[str, str], host: str
+) -> None:
+    """Whatever a call carries, a redirect leads to the partner that the file names or nowhere."""
+    outcome = ask("GET", route, urlencode(fields), cookie=COOKIE, host=host)
+    for name, value in outcome.answer.headers:
+        assert value.isprintable()
+        if name == "Location":
+            parts = urlsplit(value)
+            assert parts.scheme == "https"
+            assert parts.hostname in {"secure.adnxs.com", "sync.pixel.example"}
+            assert "evil" not in value
 
 
 def test_sync_in_goes_nowhere_but_to_the_partner() -> None:
