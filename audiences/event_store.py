@@ -24,9 +24,21 @@ from audiences.event_selection import (
     rows_parameters,
     rows_query,
 )
+from audiences.native_block import (
+    DATE,
+    MOMENT,
+    NAME,
+    TEXT,
+    CodedTexts,
+    Column,
+    PackedTexts,
+    coded_texts,
+    native_block,
+    pack_texts,
+)
 from audiences.sql import sql
 from matching.ids import NOBODY, VISITOR_FIRST
-from matching.rows_store import all_rows, ticks
+from matching.rows_store import all_rows
 
 FLAG_BOT: Final = 2
 """Bit of `flags`: judged to come from a bot; such events count for nobody."""
@@ -57,13 +69,13 @@ class EventColumns(msgspec.Struct, frozen=True, kw_only=True):
     row: Ints
     received_at_ms: Ints
     at_ms: Ints
-    event: Sequence[str]
-    site: Sequence[str]
+    event: Sequence[str] | CodedTexts
+    site: Sequence[str] | CodedTexts
     visitor: Ints
     customer: Ints
     message_hash: Ints
     flags: Ints
-    properties: Sequence[str]
+    properties: Sequence[str] | PackedTexts
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,26 +109,22 @@ class EventStore:
     def insert(self, columns: EventColumns) -> None:
         """Store the events, each with its calendar day."""
         day = np.clip(self._days.days(np.asarray(columns.at_ms, dtype=np.int64)), 0, DAY_LAST)
-        self._insert("events", _columns(columns) | {"day": day.tolist()})
+        self._insert("events", _columns(columns) | {"day": Column(type=DATE, values=day)})
 
     def insert_by_visitor(
         self, columns: EventColumns, *, except_rows: NDArray[Any] | None = None
     ) -> None:
         """Store each event once per owner, but none of these (row, owner) again."""
-        stored = set() if except_rows is None else set(map(tuple, except_rows.tolist()))
-        owners = zip(
-            ticks(columns.row), ticks(columns.visitor), ticks(columns.customer), strict=True
-        )
-        picked = [
-            (index, owner)
-            for index, (row, visitor, customer) in enumerate(owners)
-            for owner in (visitor, customer)
-            if owner != NOBODY and (row, owner) not in stored
-        ]
-        plain = _columns(columns)
-        plain.pop("message_hash")
-        chosen = {name: [column[index] for index, _ in picked] for name, column in plain.items()}
-        self._insert("events_by_visitor", chosen | {"owner": [owner for _, owner in picked]})
+        made = _columns(columns)
+        del made["message_hash"]
+        visitor, customer = made["visitor"].values, made["customer"].values
+        places = np.concatenate([np.flatnonzero(visitor), np.flatnonzero(customer)])
+        owner = np.concatenate([visitor[visitor != NOBODY], customer[customer != NOBODY]])
+        if except_rows is not None:
+            wanted = ~np.isin(_pairs(made["row"].values[places], owner), _pairs_of(except_rows))
+            places, owner = places[wanted], owner[wanted]
+        owned = {name: _taken(column, places) for name, column in made.items()}
+        self._insert("events_by_visitor", owned | {"owner": Column(type="UInt32", values=owner)})
 
     def rows_of_chunk(self, chunk: int) -> NDArray[np.uint32]:
         """Give the stored rows of a chunk, ascending."""
@@ -199,26 +207,49 @@ class EventStore:
         ):
             self._client.command(sql(step), parameters=parameters)
 
-    def _insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        if columns["row"]:
-            rows = list(columns.values())
-            self._client.insert(table, rows, column_names=list(columns), column_oriented=True)
+    def _insert(self, table: str, columns: Mapping[str, Column]) -> None:
+        if len(columns["row"].values):
+            self._client.raw_insert(table, list(columns), native_block(columns), fmt="Native")
 
 
-def _columns(columns: EventColumns) -> dict[str, Any]:
+def _columns(columns: EventColumns) -> dict[str, Column]:
+    texts = columns.properties
+    if not isinstance(texts, PackedTexts):
+        texts = pack_texts([each.encode() for each in texts])
     return {
-        "chunk": ticks(columns.chunk),
-        "row": ticks(columns.row),
-        "received_at": ticks(columns.received_at_ms),
-        "at": ticks(columns.at_ms),
-        "event": columns.event,
-        "site": columns.site,
-        "visitor": ticks(columns.visitor),
-        "customer": ticks(columns.customer),
-        "message_hash": ticks(columns.message_hash),
-        "flags": ticks(columns.flags),
-        "properties": columns.properties,
+        "chunk": _numbers("UInt64", columns.chunk),
+        "row": _numbers("UInt32", columns.row),
+        "received_at": Column(type=MOMENT, values=np.asarray(columns.received_at_ms, np.int64)),
+        "at": Column(type=MOMENT, values=np.asarray(columns.at_ms, np.int64)),
+        "event": _names(columns.event),
+        "site": _names(columns.site),
+        "visitor": _numbers("UInt32", columns.visitor),
+        "customer": _numbers("UInt32", columns.customer),
+        "message_hash": _numbers("UInt64", columns.message_hash),
+        "flags": _numbers("UInt8", columns.flags),
+        "properties": Column(type=TEXT, values=texts),
     }
+
+
+def _numbers(kind: str, values: Ints) -> Column:
+    return Column(type=kind, values=np.asarray(values, dtype=kind.lower()))
+
+
+def _names(texts: Sequence[str] | CodedTexts) -> Column:
+    values = texts if isinstance(texts, CodedTexts) else coded_texts(texts)
+    return Column(type=NAME, values=values)
+
+
+def _taken(column: Column, places: NDArray[np.intp]) -> Column:
+    return Column(type=column.type, values=column.values.take(places))
+
+
+def _pairs_of(rows: NDArray[Any]) -> NDArray[np.uint64]:
+    return _pairs(rows["row"], rows["owner"])
+
+
+def _pairs(row: NDArray[Any], owner: NDArray[Any]) -> NDArray[np.uint64]:
+    return row.astype(np.uint64) << np.uint64(32) | owner.astype(np.uint64)
 
 
 def _event_row(row: Sequence[Any]) -> EventRow:

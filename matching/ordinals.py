@@ -290,7 +290,10 @@ def bytes_of_keys(keys: Keys) -> list[bytes]:
 def _by_occurrence(
     order: NDArray[np.intp], begins: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Number groups of equal keys by their first rows; `order` puts equal ones side by side."""
+    """Give numbers to groups of equal keys, by their first rows.
+
+    `order` puts equal ones side by side.
+    """
     heads = np.minimum.reduceat(order, np.flatnonzero(begins))
     rank = np.empty(heads.size, dtype=np.intp)
     rank[np.argsort(heads)] = np.arange(heads.size)

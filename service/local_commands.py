@@ -18,6 +18,7 @@ import click
 import httpx
 from litestar import Litestar
 
+from matching.partners import load_partners, open_questions
 from service.config import (
     Config,
     ConfigErrors,
@@ -210,12 +211,14 @@ def check(*, as_json: bool) -> None:
         "partners": [each.key for each in config.partners],
         "seats": [each.key for each in config.seats],
         "warnings": config.warnings,
+        "ask": open_questions(load_partners(config.folder)),
     }
     if as_json:
         click.echo(json.dumps(found))
         return
     for name, value in found.items():
-        click.echo(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+        between = "\n  " if name in {"warnings", "ask"} else ", "
+        click.echo(f"{name}: {between.join(value) if isinstance(value, list) else value}")
 
 
 @click.group()

@@ -66,7 +66,8 @@ def _post(keys: Keys, messages: list[str], *, renewed: bool) -> str:
 
 def _message(index: int) -> str:
     return (
-        f'{{"type":"page","messageId":"m{MARK}{chr(97 + index)}","timestamp":"2026-11-21T09:30:00.000Z",'
+        f'{{"type":"page","messageId":"m{MARK}{chr(97 + index)}",'
+        '"timestamp":"2026-11-21T09:30:00.000Z",'
         '"properties":{"url":"https://shop.example/","title":"Bikes"},'
         '"context":{"library":{"name":"jumelle-js","version":"0.1.0"},'
         '"consent":{"explicit":{"store":true}}},"sentAt":"2026-11-21T09:30:00.120Z"}'

@@ -2,14 +2,15 @@
 
 Records come in in the order of the chunks, rows of `partner_ids` go out. An id may come before its
 offer, when two tag processes took them: it waits, and its row is made with the offer. Everything
-held here can be read back from the table.
+held here can be read back from the table. A partner that keeps our id answers with its offer.
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
-from matching.partner_facts import Partner
+from matching.partner_facts import Direction, Partner, TokenPlace
 from matching.partner_ids_store import Offer, PartnerIdsStore, WaitingId
+from service.engine.partner_row import PartnerRow
 from service.tag.record import Record
 from service.tag.tokens import CALLBACK_LIVES_S
 
@@ -17,21 +18,9 @@ BEFORE_ITS_OFFER: Final = 1 << 31
 """Set in the row number of an answer that had waited: it stands in the offer's chunk, beside it."""
 LIVES_MS: Final = 2 * CALLBACK_LIVES_S * 1000
 WAITING_MAX: Final = 100_000
-
-
-class PartnerRow(NamedTuple):
-    """A row of `partner_ids` as the loader stores it."""
-
-    row: int
-    at_ms: int
-    partner: str
-    id_space: str
-    action: str
-    reason: str
-    nonce: int
-    visitor: int
-    uid: str
-    id_ordinal: int
+CONFIRMS_MS: Final = 30 * 86_400_000
+"""Within so long a second offer must bring an id that came without a token of ours."""
+UNCONFIRMED: Final = "unconfirmed"
 
 
 class Callbacks:
@@ -49,6 +38,9 @@ class Callbacks:
         self._ordinals = store.id_ordinals
         self._offers = store.open_offers(since_ms=since_ms, before_chunk=before_chunk)
         self._answered = store.answered(since_ms=since_ms, before_chunk=before_chunk)
+        self._unconfirmed = store.unconfirmed(
+            since_ms=since_ms - CONFIRMS_MS, before_chunk=before_chunk
+        )
         self._waiting: dict[int, WaitingId] = {}
         for each in store.waiting(since_ms=since_ms, before_chunk=before_chunk):
             self._must_wait(each)
@@ -57,13 +49,25 @@ class Callbacks:
         """Give an offer's row, and that of an id that waited for it."""
         at_ms, nonce = record.received_us // 1000, record.meta.nonce
         offer = Offer(nonce=nonce, partner=partner.key, visitor=visitor, at_ms=at_ms)
+        row = self._row(record.row, at_ms, partner, "offered", nonce=nonce, visitor=visitor)
+        rows = [row._replace(browser=record.meta.agent)]
+        if partner.sync.direction is not Direction.BACK:
+            return rows + self._ours(record, partner, visitor)
         self._offers[nonce] = offer
-        rows = [self._row(record.row, at_ms, partner, "offered", nonce=nonce, visitor=visitor)]
         early = self._waiting.pop(nonce, None)
         if early is not None:
             place = record.row | BEFORE_ITS_OFFER
             rows.append(self._answer(place, early, partner, offer))
         return rows
+
+    def _ours(self, record: Record, partner: Partner, visitor: int) -> list[PartnerRow]:
+        """Give the row of our own id, by which a partner that keeps it knows the visitor."""
+        uid, at_ms = record.meta.uid, record.received_us // 1000
+        if not uid:
+            return []
+        place = record.row | BEFORE_ITS_OFFER
+        nonce = record.meta.nonce
+        return [self._row(place, at_ms, partner, "stored", "", nonce, visitor, uid)]
 
     def returned(self, record: Record, partner: Partner) -> PartnerRow:
         """Give the row of an id that a partner brought."""
@@ -92,6 +96,8 @@ class Callbacks:
         self._offers = {key: each for key, each in self._offers.items() if each.at_ms >= oldest}
         self._answered = {key: at_ms for key, at_ms in self._answered.items() if at_ms >= oldest}
         self._waiting = {key: each for key, each in self._waiting.items() if each.at_ms >= oldest}
+        first = now_ms - CONFIRMS_MS
+        self._unconfirmed = {key: ms for key, ms in self._unconfirmed.items() if ms >= first}
 
     def _must_wait(self, came: WaitingId) -> bool:
         before = self._waiting.get(came.nonce)
@@ -110,9 +116,18 @@ class Callbacks:
             )
         del self._offers[came.nonce]
         self._answered[came.nonce] = came.at_ms
-        return self._row(
+        row = self._row(
             place, came.at_ms, partner, "stored", "", came.nonce, offer.visitor, came.id
         )
+        if partner.sync.token_place is TokenPlace.COOKIE and not self._confirms(row):
+            return row._replace(action="refused", reason=UNCONFIRMED)
+        return row
+
+    def _confirms(self, row: PartnerRow) -> bool:
+        """Tell whether an earlier offer brought this id, too; without a token one is no proof."""
+        before = self._unconfirmed.get((row.visitor, row.id_ordinal))
+        self._unconfirmed[row.visitor, row.id_ordinal] = row.at_ms
+        return before is not None and row.at_ms - before <= CONFIRMS_MS
 
     def _row(
         self,

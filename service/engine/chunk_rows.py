@@ -1,64 +1,29 @@
 """A chunk's records become rows: times judged, bots flagged, duplicates and the erased left out.
 
 Pure but for the lookups that it is given; which rows are already in the database is the loader's
-affair.
+affair. Events are columns, one item for each; all other records stay what they are.
 """
 
 from collections import Counter
-from collections.abc import Callable
-from enum import IntFlag
-from typing import Final
-from zlib import crc32
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from service.engine.chunk_records import ChunkRecords, columns_of
+from service.engine.event_rows import EventRows, Flag
+from service.engine.forbidden_events import forbidden
+from service.engine.message_columns import MessageColumns, read_messages
 from service.engine.seen_messages import SeenMessages
 from service.engine.tombstones import Tombstones
-from service.tag.bots import is_bot
-from service.tag.messages import Message, read_time_ms, server_time_fault
-from service.tag.record import Kind, Record, bytes_of
+from service.tag.bots import is_bot, is_crawler
+from service.tag.record import Kind, Meta, Record, bytes_of
 from service.tag.steps import NO_VISITOR
 from service.tag.tag_state import Site
 
-LATE_MS_MAX: Final = 35 * 86_400_000
-EARLY_MS_MAX: Final = 5 * 60_000
-
-
-class Flag(IntFlag):
-    """What an event's row says about how far its message is trusted."""
-
-    CLOCK_CORRECTED = 1
-    BOT = 2
-    SERVER = 4
-
-
-# Why plain numbers: operators of flags cost more than all else that is done with a flag.
-CLOCK_CORRECTED: Final = int(Flag.CLOCK_CORRECTED)
-BOT: Final = int(Flag.BOT)
-SERVER: Final = int(Flag.SERVER)
-
-
-class EventRow(msgspec.Struct, kw_only=True, gc=False):
-    """One message that will be an event."""
-
-    row: int
-    received_ms: int
-    at_ms: int
-    event: str
-    type: str
-    site: str
-    visitor: bytes
-    proved: str
-    claimed: str
-    method: str
-    message_hash: int
-    flags: int
-    properties: str
-    signals: str
-
-
-class TimeOutOfRange(ValueError):
-    """A server dates a message before 1970 or more than a year ahead."""
+Name = tuple[str, str | bytes]
 
 
 class BadRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +39,7 @@ class BadRow(msgspec.Struct, frozen=True, kw_only=True):
 class ChunkRows(msgspec.Struct, kw_only=True):
     """What a chunk holds, by destination."""
 
-    events: list[EventRow]
+    events: EventRows
     others: list[Record]
     bad: list[BadRow]
     dropped: Counter[str]
@@ -86,39 +51,47 @@ class _Named(msgspec.Struct, rename="camel"):
     user_id: str | int | None = None
 
 
-_decoder: Final = msgspec.json.Decoder(Message)
+class _Library(msgspec.Struct):
+    name: str | None = None
+
+
+class _Context(msgspec.Struct):
+    library: _Library | None = None
+
+
+class _Sent(msgspec.Struct):
+    """Of a message: by which SDK it was sent."""
+
+    context: _Context | None = None
+
+
 _named_decoder: Final = msgspec.json.Decoder(_Named)
+_sent_decoder: Final = msgspec.json.Decoder(_Sent)
 
 
 def rows_of(
-    records: list[Record],
+    records: ChunkRecords | Iterable[Record],
     *,
     site: Callable[[str], Site | None],
     seen: SeenMessages,
     tombstones: Tombstones,
 ) -> ChunkRows:
     """Sort a chunk's records into events, other observations, bad ones and dropped ones."""
-    rows = ChunkRows(events=[], others=[], bad=[], dropped=Counter())
-    may_forbid = not tombstones.forbid_nothing
-    for record in records:
-        if record.kind is not Kind.MESSAGE:
-            _sort_other(record, rows, tombstones)
-            continue
-        try:
-            message = _decoder.decode(record.body)
-            event = _event_of(record, message, site, seen)
-        except TimeOutOfRange as problem:
-            set_aside(record, rows, tombstones, reason="time_out_of_range", detail=str(problem))
-            continue
-        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as problem:
-            set_aside(record, rows, tombstones, reason="malformed", detail=str(problem))
-            continue
-        if may_forbid:
-            names = _names_of(record, message)
-            if tombstones.forbids(names, oldest_ms=min(event.at_ms, event.received_ms)):
-                rows.dropped["suppressed"] += 1
-                continue
-        rows.events.append(event)
+    if not isinstance(records, ChunkRecords):
+        records = columns_of(records)
+    is_message = records.kind == Kind.MESSAGE
+    told = read_messages(records, np.flatnonzero(is_message), seen)
+    events = _events(records, told, site)
+    rows = ChunkRows(events=events, others=[], bad=[], dropped=Counter())
+    for place in np.flatnonzero(~is_message).tolist():
+        _sort_other(records.record(place), rows, tombstones)
+    for place, why in sorted(told.bad.items()):
+        record = records.record(place)
+        set_aside(record, rows, tombstones, reason=why.reason, detail=why.detail)
+    if not tombstones.forbid_nothing:
+        wanted = ~forbidden(events, told.named, tombstones)
+        rows.dropped["suppressed"] += int((~wanted).sum())
+        rows.events = events.take(wanted)
     _drop_duplicates(rows, seen)
     return rows
 
@@ -129,7 +102,7 @@ def set_aside(
     """Keep a record that cannot be loaded, unless it names somebody who was erased."""
     received_ms = record.received_us // 1000
     visitor = b"" if record.visitor == NO_VISITOR else record.visitor
-    names: list[tuple[str, str | bytes]] = [
+    names: list[Name] = [
         ("visitor", visitor),
         ("crm_id", record.meta.proved),
         ("crm_id", _named_in(record)),
@@ -157,80 +130,85 @@ def _named_in(record: Record) -> str:
 
 
 def _sort_other(record: Record, rows: ChunkRows, tombstones: Tombstones) -> None:
-    names: list[tuple[str, str | bytes]] = [
-        ("visitor", record.visitor),
-        ("crm_id", record.meta.proved),
-    ]
+    names: list[Name] = [("visitor", record.visitor), ("crm_id", record.meta.proved)]
     if tombstones.forbids(names, oldest_ms=record.received_us // 1000):
         rows.dropped["suppressed"] += 1
     else:
         rows.others.append(record)
 
 
-def _drop_duplicates(rows: ChunkRows, seen: SeenMessages) -> None:
-    first = seen.first_times([event.message_hash for event in rows.events])
-    rows.dropped["duplicate"] += len(rows.events) - int(first.sum())
-    rows.events = [event for event, kept in zip(rows.events, first, strict=True) if kept]
-
-
-def _names_of(record: Record, message: Message) -> list[tuple[str, str | bytes]]:
-    visitor = b"" if record.visitor == NO_VISITOR else record.visitor
-    return [("visitor", visitor), ("crm_id", record.meta.proved or message.customer)]
-
-
-def _event_of(
-    record: Record, message: Message, site: Callable[[str], Site | None], seen: SeenMessages
-) -> EventRow:
-    meta = record.meta
-    received_ms = record.received_us // 1000
-    at_ms, flags = (received_ms, 0) if not message.timestamp else _time_of(record, message)
-    if meta.server:
-        flags |= SERVER
-    elif is_bot(meta.agent, _library(message)):
-        flags |= BOT
-    claimed = "" if meta.proved or message.user_id is None else message.customer
-    opened = bool(claimed) and _is_open(site(meta.site))
-    # Why the bytes: two tag processes may take different messages in the same moment.
-    named = message.message_id or f"{record.received_us}:{record.row}:{crc32(record.body)}"
-    return EventRow(
-        row=record.row,
-        received_ms=received_ms,
-        at_ms=at_ms,
-        event=message.event if meta.type == "track" else meta.type,
-        type=meta.type,
-        site=meta.site,
-        visitor=record.visitor,
-        proved=claimed if opened else meta.proved,
-        claimed="" if opened else claimed,
-        method="form" if opened else meta.method,
-        message_hash=seen.hash_of(meta.site, record.visitor, named),
-        flags=flags,
-        properties=message.facts(meta.type).decode(),
-        signals=meta.signals,
+def _events(
+    records: ChunkRecords, told: MessageColumns, site: Callable[[str], Site | None]
+) -> EventRows:
+    place = told.place
+    claimed, opened = _claims(records, told.named, site)
+    proved, customers = _proved(records.metas)
+    return EventRows(
+        place=place,
+        row=records.row[place],
+        received_ms=records.received_ms[place],
+        at_ms=told.at_ms,
+        event=told.event,
+        visitor=records.visitor[place],
+        message_hash=told.message_hash,
+        flags=_flags(records, told),
+        properties=told.properties,
+        proved=proved[records.meta[place]],
+        customers=customers,
+        sender=records.sender[place],
+        senders=records.senders,
+        opened=opened,
+        claimed=claimed,
     )
 
 
-def _is_open(site: Site | None) -> bool:
-    return site is not None and site.identify == "open"
+def _proved(metas: Sequence[Meta]) -> tuple[NDArray[np.intp], list[str]]:
+    codes = {"": 0}
+    found = [codes.setdefault(each.proved, len(codes)) for each in metas]
+    return np.array(found, dtype=np.intp), list(codes)
 
 
-def _library(message: Message) -> str:
-    library = message.context.library if message.context else None
-    return library.name if library else ""
+def _claims(
+    records: ChunkRecords, named: dict[int, str], site: Callable[[str], Site | None]
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Tell apart what messages claim from what a site that asks for no proof takes as true."""
+    claimed: dict[int, str] = {}
+    opened: dict[int, str] = {}
+    is_open: dict[str, bool] = {}
+    for place, name in named.items():
+        meta = records.metas[records.meta[place]]
+        if meta.proved:
+            continue
+        if meta.site not in is_open:
+            found = site(meta.site)
+            is_open[meta.site] = found is not None and found.identify == "open"
+        (opened if is_open[meta.site] else claimed)[place] = name
+    return claimed, opened
 
 
-def _time_of(record: Record, message: Message) -> tuple[int, int]:
-    """Give the event's time and whether the client's clock had to be corrected (decision 10)."""
-    received_ms = record.received_us // 1000
-    at_ms = read_time_ms(message.timestamp or "")
-    if record.meta.server:
-        fault = server_time_fault(message, received_ms=received_ms)
-        if fault:
-            raise TimeOutOfRange(fault)
-        return at_ms, 0
-    sent_at = message.sent_at or record.meta.sent_at
-    if sent_at:
-        at_ms += received_ms - read_time_ms(sent_at)
-    if received_ms - LATE_MS_MAX <= at_ms <= received_ms + EARLY_MS_MAX:
-        return at_ms, 0
-    return received_ms, CLOCK_CORRECTED
+def _flags(records: ChunkRecords, told: MessageColumns) -> NDArray[np.uint8]:
+    flags = np.where(told.corrected, Flag.CLOCK_CORRECTED, 0).astype(np.uint8)
+    server = records.of_sender(lambda meta: meta.server, np.bool_)[told.place]
+    flags[server] |= np.uint8(Flag.SERVER)
+    crawler = records.of_sender(lambda meta: is_crawler(meta.agent), np.bool_)[told.place]
+    for index in np.flatnonzero(crawler & ~server).tolist():
+        record = records.record(told.place[index])
+        if is_bot(record.meta.agent, _library_of(record)):
+            flags[index] |= np.uint8(Flag.BOT)
+    return flags
+
+
+def _library_of(record: Record) -> str:
+    """Give the SDK's name; empty when it gave none that can be read."""
+    try:
+        context = _sent_decoder.decode(record.body).context
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ""
+    library = context.library if context else None
+    return (library.name or "") if library else ""
+
+
+def _drop_duplicates(rows: ChunkRows, seen: SeenMessages) -> None:
+    first = seen.first_times(rows.events.message_hash)
+    rows.dropped["duplicate"] += int((~first).sum())
+    rows.events = rows.events.take(first)

@@ -11,25 +11,28 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
 from litestar import Litestar
 from pyroaring import BitMap
 
-from audiences.build import Builder, BuildReport
+from audiences.build import Builder, BuildReport, NotBuiltError
 from audiences.calendar_days import CalendarDays
 from audiences.computed_traits import compute_rfm
 from audiences.criteria import Criteria, World
 from matching.consent.decide import Decision, PartnerConsent, Signals, Use
-from matching.people import Identity
+from matching.people import Identity, People
 from service.config import Config, Environment
 from service.engine.clickhouse import ClickHouse
 from service.engine.jobs import Jobs
 from service.engine.loader import Loaded, Loader
 from service.engine.migrate import migrate
+from service.engine.partner_health import PartnerWatch
 from service.engine.publish_tag_state import publish
 from service.engine.seat_reach import SeatReaches
 from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
 from service.engine.subjects import Subjects
+from service.engine.sync_weights import SyncWeights
 from service.engine.tombstones import Tombstones
 from service.engine.twins import Twins
 from service.logs import fields
@@ -83,6 +86,7 @@ class Engine:
 
     def open(self) -> None:
         """Fill every cache, finish what an earlier process left, publish the state."""
+        self.sync_weights: SyncWeights | None = None
         self.state = self._publish()
         reader = SpoolReader(
             self.environment.data / "spool",
@@ -122,12 +126,32 @@ class Engine:
             suppressed=lambda: self.suppressed,
             now_ms=self.now_ms,
         )
+        self._open_partners()
         try:
             self.tick(must_rebuild=True)
         except LoadFailed:
             # Why go on: what waits is tried again, and erasure and lifting must be possible.
             self._failed_ticks += 1
             log.exception("the spool could not be loaded at start; it is tried again")
+
+    def _open_partners(self) -> None:
+        self.partner_watch = PartnerWatch(
+            partners=self.config.partners,
+            answers=self.stores.partner_ids.answers,
+            now_ms=self.now_ms,
+            time_zone=str(self.environment.timezone),
+        )
+        self.sync_weights = SyncWeights(
+            partners=self.config.partners,
+            seats=self.config.seats,
+            answers=self.stores.partner_ids.answers,
+            activated=self._activated,
+            members=self._people_and_members,
+            live=self.reaches.live,
+            allowed=self.reaches.allowed,
+            browsers=lambda: self.stores.customers.visitor_count,
+            now_ms=self.now_ms,
+        )
 
     def counts_at_door(self, spool: Spool) -> None:
         """Take this process's own writer, whose records are counted when they are received."""
@@ -142,7 +166,7 @@ class Engine:
         damaged = self.reader.quarantined()
         if damaged:
             found.append(f"{damaged} damaged chunks; their bytes are in spool/quarantine")
-        return found
+        return found + self.partner_watch.problems()
 
     def now_ms(self) -> int:
         """Give the time."""
@@ -183,6 +207,9 @@ class Engine:
             failure = self._load(loaded)
             _tell(loaded)
             today = self.days.day(self.now_ms())
+            if must_rebuild or self._must_renew:
+                # Why not at each tick: only imports bring contacts.
+                self.stores.contact_ids.complete(at_ms=self.now_ms())
             if loaded or must_rebuild or self._must_renew or today != self._day:
                 self._must_renew = False
                 self.renew()
@@ -192,6 +219,7 @@ class Engine:
                 self.reader.forget_quarantine(self._clock())
             self.state = self._publish()
             self._audit()
+        self.partner_watch.reports()
         if failure is not None:
             raise LoadFailed(f"the spool could not be loaded: {failure}") from failure
         self._failed_ticks = 0
@@ -288,6 +316,18 @@ class Engine:
             data_version=self._data_version,
         )
 
+    def _activated(self, seat: str) -> list[str]:
+        return [each.audience for each in self.stores.exports.activations(seat)]
+
+    def _people_and_members(self, key: str) -> tuple[People, BitMap] | None:
+        report = self.builder.report(key)
+        if report is None:
+            return None
+        try:
+            return self.criteria.people(report.identity), self.builder.members(key)
+        except NotBuiltError:
+            return None
+
     def _built(self, key: str) -> BitMap:
         return self.builder.members(key)
 
@@ -300,9 +340,11 @@ class Engine:
         )
 
     def _publish(self) -> TagState:
+        weights = self.sync_weights
+        partners = weights.partners() if weights is not None else self.config.partners
         return publish(
             self.environment.data / "tag-state",
-            self.config,
+            msgspec.structs.replace(self.config, partners=partners),
             suppressed=self.tombstones.suppressed,
             now_s=int(self._clock()),
         )

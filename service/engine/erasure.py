@@ -67,7 +67,7 @@ def erase(
     stores.events.erase(customers=customers, visitors=visitors)
     stores.people.erase(customers=customers, visitors=visitors)
     stores.consents.erase(visitors)
-    stores.partner_ids.erase(visitors)
+    stores.partner_ids.erase([*customers, *visitors])
     stores.customers.erase(customers=customers, visitors=visitors)
     return _receipt(
         stores,

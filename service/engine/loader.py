@@ -7,24 +7,28 @@ table is asked which rows of the chunk it has, and only what is missing is inser
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+import numpy as np
 
+from audiences.event_store import EventColumns
+from matching.bitmaps import bitmap_of, ordinals_of
 from matching.consent.decide import decode_signals
-from matching.consent_store import ConsentColumns
-from matching.identification import IdentificationColumns
 from matching.partner_ids_store import PartnerIdColumns
-from service.engine.callbacks import LIVES_MS, Callbacks, PartnerRow
+from service.engine.callbacks import LIVES_MS, Callbacks
 from service.engine.chunk_columns import (
     ChunkOrdinals,
     event_columns,
     insert_missing,
     partner_columns,
-    transposed,
 )
-from service.engine.chunk_rows import BOT, ChunkRows, EventRow, rows_of, set_aside
+from service.engine.chunk_links import CLICK_WINDOW_MS, ChunkLinks
+from service.engine.chunk_records import ChunkRecords
+from service.engine.chunk_rows import ChunkRows, rows_of, set_aside
 from service.engine.operation_store import LedgerRow
+from service.engine.other_ids import OtherIds
+from service.engine.partner_row import PartnerRow
 from service.engine.seen_messages import WINDOW_MS, SeenMessages
 from service.engine.spool_reader import Claimed, SpoolReader
 from service.engine.stores import Stores
@@ -39,9 +43,7 @@ from service.metrics import Balance
 from service.tag.record import Kind, Record
 from service.tag.tag_state import Site, TagState
 
-CLICK_WINDOW_MS: Final = 30 * 60_000
 SLACK_MS: Final = 10 * 60_000
-SIGNALS_REMEMBERED: Final = 2_000_000
 NONE: Final[Mapping[int, str]] = {}
 
 
@@ -78,6 +80,8 @@ class Loader:
         self._seed = seed
         self._clock_ms = clock_ms
         self._failures: dict[int, str] = {}
+        self._is_ahead = False
+        """Whether memory may hold what the tables do not: since a load began and until it ended."""
         self.open()
         reader.count_left_over()
 
@@ -95,6 +99,7 @@ class Loader:
         stores.customers.open()
         stores.partner_ids.open()
         self._seen = SeenMessages(seed=self._seed)
+        self._seen.forget_old(self._clock_ms())
         self._seen.load(stores.events.message_hashes(since_ms - WINDOW_MS, before_chunk=first))
         self._callbacks = Callbacks(
             stores.partner_ids,
@@ -104,15 +109,19 @@ class Loader:
                 [("visitor", visitor)], oldest_ms=at_ms
             ),
         )
-        self._clicks = stores.people.recent_clicks(since_ms=since_ms - CLICK_WINDOW_MS)
-        self._signals: dict[int, str] = {}
+        self._other_ids = OtherIds(stores.partner_ids, since_ms=since_ms, before_chunk=first)
+        clicks = stores.people.recent_clicks(since_ms=since_ms - CLICK_WINDOW_MS)
+        self._links = ChunkLinks(clicks)
         self._opted_out = stores.consents.opted_out()
 
     def load_all(self, done: list[Loaded] | None = None) -> list[Loaded]:
         """Load every chunk that waits, in order; those before a failure are in `done` too."""
         done = [] if done is None else done
+        if self._is_ahead:  # the last failure was one of the database too, so memory stayed so
+            self.open()
         for chunk in self._reader.claim():
             gc.disable()
+            self._is_ahead = True
             try:
                 done.append(self._load(chunk))
             except BaseException as problem:  # noqa: BLE001 - raised again unless told otherwise
@@ -120,8 +129,10 @@ class Loader:
                 done.append(self._load_without_culprits(chunk, problem))
             finally:
                 gc.enable()
+            self._is_ahead = False
         if done:
             self._callbacks.forget_old(self._clock_ms())
+            self._other_ids.forget_old(self._clock_ms())
         return done
 
     def _let_go_of_loaded(self) -> None:
@@ -142,7 +153,7 @@ class Loader:
         self._failures[chunk.number] = told
         if told != before:
             raise problem
-        records, may_be_ill = self._reader.read(chunk).records, may_be_the_database(problem)
+        records, may_be_ill = list(self._reader.read(chunk).records), may_be_the_database(problem)
         found = find_unloadable(
             records, lambda some: self._trial(chunk, some), may_be_ill=may_be_ill
         )
@@ -164,23 +175,33 @@ class Loader:
             return str(problem)[:500] or told_of(problem)
         return ""
 
-    def _rows_of(self, records: list[Record]) -> ChunkRows:
+    def _rows_of(self, records: ChunkRecords | Sequence[Record]) -> ChunkRows:
         return rows_of(records, site=self._site, seen=self._seen, tombstones=self._tombstones)
+
+    def _untried(self, chunk: int, records: ChunkRecords) -> tuple[ChunkRecords, dict[str, int]]:
+        """Leave out the bad records that were tried again before."""
+        again = records.tried_again()
+        if not again:
+            return records, {}
+        tries = self._stores.operation.untried(chunk, again)
+        before = {each.row for each in again} - {each.row for each in tries.records}
+        return records.without(before), tries.again
 
     def _load(self, chunk: Claimed, unloadable: Mapping[int, str] = NONE) -> Loaded:
         content = self._reader.read(chunk)
         doubtful = chunk.number in self._doubtful
         operation = self._stores.operation
-        tries = operation.untried(chunk.number, content.records)
-        rows = self._rows_of([each for each in tries.records if each.row not in unloadable])
-        for each in tries.records:
+        self._seen.forget_old(self._clock_ms())
+        records, again = self._untried(chunk.number, content.records)
+        rows = self._rows_of(records.without(unloadable))
+        for each in records if unloadable else ():
             if each.row in unloadable:
                 why = unloadable[each.row]
                 set_aside(each, rows, self._tombstones, reason="unloadable", detail=why)
-        rows.dropped["duplicate"] += len(content.records) - len(tries.records)
+        rows.dropped["duplicate"] += len(content.records) - len(records)
         stored = self._store(chunk.number, rows, doubtful=doubtful)
         operation.put_bad(chunk.number, rows.bad)
-        operation.put_replayed(chunk.number, tries.again, doubtful=doubtful)
+        operation.put_replayed(chunk.number, again, doubtful=doubtful)
         row = LedgerRow(stored=stored, bad=len(rows.bad), dropped=rows.dropped)
         operation.put_chunk(
             chunk.number, name=chunk.path.name, records=len(content.records), row=row
@@ -207,12 +228,12 @@ class Loader:
         self._drop_unwanted(rows, people)
         for columns, store in (
             (self._partner_ids(chunk, rows, people), self._stores.partner_ids),
-            (self._identifications(chunk, rows, people), self._stores.people),
-            (self._consents(chunk, rows, people), self._stores.consents),
+            (self._links.identifications(chunk, rows, people), self._stores.people),
+            (self._links.consents(chunk, rows, people), self._stores.consents),
         ):
             there = store.rows_of_chunk(chunk) if doubtful else None
             insert_missing(columns, there, store.insert)
-        self._store_events(chunk, rows.events, people, doubtful=doubtful)
+        self._store_events(event_columns(chunk, rows.events, people), chunk, doubtful=doubtful)
         return len(rows.events) + len(rows.others) - rows.dropped["partner_off"]
 
     def _drop_unwanted(self, rows: ChunkRows, people: ChunkOrdinals) -> None:
@@ -231,17 +252,14 @@ class Loader:
             if each.kind is Kind.CONSENT and decode_signals(each.meta.signals).opted_out:
                 self._opted_out.add(visitor)
         rows.others = known
-        if self._opted_out:
-            wanted = [
-                each for each in rows.events if people.visitor(each.visitor) not in self._opted_out
-            ]
-            rows.dropped["opted_out"] += len(rows.events) - len(wanted)
-            rows.events = wanted
+        visitors = people.visitors(rows.events)
+        gone = ordinals_of(self._opted_out & bitmap_of(visitors)) if self._opted_out else ()
+        if len(gone):
+            unwanted = np.isin(visitors, gone)
+            rows.dropped["opted_out"] += int(unwanted.sum())
+            rows.events = rows.events.take(~unwanted)
 
-    def _store_events(
-        self, chunk: int, events: Sequence[EventRow], people: ChunkOrdinals, *, doubtful: bool
-    ) -> None:
-        columns = event_columns(chunk, events, people)
+    def _store_events(self, columns: EventColumns, chunk: int, *, doubtful: bool) -> None:
         store = self._stores.events
         there = store.rows_of_chunk(chunk) if doubtful else None
         insert_missing(columns, there, store.insert)
@@ -253,99 +271,16 @@ class Loader:
     def _partner_ids(self, chunk: int, rows: ChunkRows, people: ChunkOrdinals) -> PartnerIdColumns:
         found: list[PartnerRow] = []
         for record in rows.others:
+            visitor = people.visitor(record.visitor)
+            if record.kind is Kind.OTHER_ID and visitor not in self._opted_out:
+                found += self._other_ids.named(record, visitor)
             if record.kind is not Kind.OFFER and record.kind is not Kind.PARTNER_ID:
                 continue
             partner = self._state().partner(record.meta.partner)
             if partner is None:
                 rows.dropped["partner_off"] += 1
             elif record.kind is Kind.OFFER:
-                found += self._callbacks.offered(record, partner, people.visitor(record.visitor))
+                found += self._callbacks.offered(record, partner, visitor)
             else:
                 found.append(self._callbacks.returned(record, partner))
         return partner_columns(chunk, found)
-
-    def _identifications(
-        self, chunk: int, rows: ChunkRows, people: ChunkOrdinals
-    ) -> IdentificationColumns:
-        observed: list[tuple[Any, ...]] = []
-        for record in rows.others:
-            if record.kind is Kind.CLICK:
-                visitor = people.visitor(record.visitor)
-                customer = people.customer(record.meta.proved)
-                at_ms = record.received_us // 1000
-                self._clicks[visitor] = max(at_ms, self._clicks.get(visitor, 0))
-                site, link = record.meta.site, record.meta.nonce
-                observed.append(
-                    (record.row, at_ms, at_ms, visitor, customer, "click", False, site, link)
-                )
-        for event in rows.events:
-            if event.type in {"alias", "group"} or not (
-                event.proved or event.claimed or (self._clicks and event.type == "page")
-            ):
-                continue
-            visitor = people.visitor(event.visitor)
-            if not visitor or event.flags & BOT:
-                continue
-            if event.proved:
-                customer, method, claimed = people.customer(event.proved), event.method, False
-            elif event.claimed and (customer := people.claimed(event.claimed)):
-                method, claimed = "form", True
-            elif event.type == "page" and self._clicked_before(visitor, event.received_ms):
-                customer, method, claimed = 0, "page", False
-            else:
-                continue
-            received_ms = event.received_ms
-            # Why: a click is dated by receipt, so what confirms it must be dated by the same clock.
-            at_ms = received_ms if method == "page" else event.at_ms
-            observed.append(
-                (event.row, received_ms, at_ms, visitor, customer, method, claimed, event.site, 0)
-            )
-        row, received, at, visitors, customers, methods, claims, sites, proofs = transposed(
-            observed, 9
-        )
-        return IdentificationColumns(
-            chunk=[chunk] * len(observed),
-            row=row,
-            received_at_ms=received,
-            at_ms=at,
-            visitor=visitors,
-            customer=customers,
-            method=methods,
-            claimed=claims,
-            site=sites,
-            proof=proofs,
-        )
-
-    def _clicked_before(self, visitor: int, at_ms: int) -> bool:
-        clicked = self._clicks.get(visitor)
-        return clicked is not None and clicked <= at_ms <= clicked + CLICK_WINDOW_MS
-
-    def _consents(self, chunk: int, rows: ChunkRows, people: ChunkOrdinals) -> ConsentColumns:
-        changed: list[tuple[Any, ...]] = []
-        told = [
-            (each.row, each.received_ms, each.visitor, each.signals, each.site)
-            for each in rows.events
-            if each.signals
-        ]
-        told += [
-            (each.row, each.received_us // 1000, each.visitor, each.meta.signals, each.meta.site)
-            for each in rows.others
-            if each.meta.signals and each.kind is not Kind.PARTNER_ID
-        ]
-        for number, received_ms, name, signals, site in sorted(told):
-            visitor = people.visitor(name)
-            if not visitor or self._signals.get(visitor) == signals:
-                continue
-            self._signals[visitor] = signals
-            changed.append((number, received_ms, visitor, signals, site))
-        if len(self._signals) > SIGNALS_REMEMBERED:
-            self._signals.clear()
-        row, received, visitors, texts, sites = transposed(changed, 5)
-        return ConsentColumns(
-            chunk=[chunk] * len(changed),
-            row=row,
-            received_at_ms=received,
-            visitor=visitors,
-            signals=texts,
-            site=sites,
-        )

@@ -12,6 +12,7 @@ from audiences.exports.export_store import ExportStore
 from audiences.token_store import TokenStore
 from audiences.trait_store import TraitStore
 from matching.consent_store import ConsentStore
+from matching.contact_ids_store import ContactIdsStore
 from matching.customer_store import CustomerStore
 from matching.partner_ids_store import PartnerIdsStore
 from matching.people import Limits
@@ -28,6 +29,7 @@ class Stores:
         self.customers = CustomerStore(writing)
         self.people = PeopleStore(writing, limits=limits)
         self.partner_ids = PartnerIdsStore(writing)
+        self.contact_ids = ContactIdsStore(writing, self.partner_ids)
         self.consents = ConsentStore(writing)
         self.events = EventStore(writing, days)
         self.operation = OperationStore(clickhouse.client())

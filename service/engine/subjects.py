@@ -115,9 +115,7 @@ class Subjects:
 
     def partner_ids_of(self, subject: Subject) -> list[PartnerIdRow]:
         """Give the rows of the table of correspondence for this person."""
-        if not subject.visitors:
-            return []
-        return self._stores.partner_ids.of_visitors(list(subject.visitors))
+        return self._stores.partner_ids.of_visitors(subject.owners) if subject.owners else []
 
     def _visitor_of(self, text: str) -> VisitorId | None:
         if len(text) == VISITOR_HEX_CHARS and set(text) <= HEX:

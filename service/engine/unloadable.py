@@ -14,6 +14,14 @@ from service.tag.record import Record
 CULPRITS_MAX: Final = 20
 """Each costs two dozen trials; behind so many the rest of the chunk is set aside unread."""
 ILL_AFTER: Final = 3
+CODES_OF_MACHINES: Final = frozenset(
+    {
+        *(74, 75, 76, 77, 173, 243, 425),  # a file that cannot be read, written or grow; no memory
+        *(159, 202, 203, 209, 210, 236, 279, 394, 439),  # too busy, too slow, going down, away
+        *(164, 242, 252, 516),  # read-only, too many parts, a password that changed
+    }
+)
+"""Errors of ClickHouse that no record causes, whatever stands in it."""
 
 
 def told_of(problem: BaseException) -> str:
@@ -26,6 +34,8 @@ def told_of(problem: BaseException) -> str:
 
 def may_be_the_records(problem: BaseException) -> bool:
     """Tell a failure that records could have caused from one of machine or operator."""
+    if isinstance(problem, DatabaseError) and problem.code in CODES_OF_MACHINES:
+        return False
     return isinstance(problem, Exception) and not isinstance(problem, OSError | MemoryError)
 
 

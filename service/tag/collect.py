@@ -17,6 +17,7 @@ from service.tag.door import Door
 from service.tag.glance import record_at_a_glance, records_at_a_glance
 from service.tag.message_bodies import BATCH_BYTES_MAX, Given, GivenBatch, Unreadable
 from service.tag.messages import server_time_fault
+from service.tag.other_id_records import other_id_records
 from service.tag.pixel import PLAIN_PIXEL, pixel_message
 from service.tag.rate import Rates
 from service.tag.request import (
@@ -191,6 +192,7 @@ class Collector(Door):
             kept.minted = draft.visitor
         kept.taken = True
         kept.records.append(record_of(self, draft))
+        kept.records.extend(other_id_records(draft))
 
     def _tag_answer(self, request: TagRequest, sender: Sender, kept: "_Kept") -> TagAnswer:
         quiet = kept.minted is None and request.now_s <= sender.quiet_until_s

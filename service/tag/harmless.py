@@ -1,4 +1,4 @@
-"""Tells at a glance that a message is good JSON, has short names, holds no contact and no token.
+"""Tells at a glance that a message is good JSON with short names, no contact, token or partner id.
 
 A message and its bytes come in; True is certain, False leaves all of it open. What repeats from
 message to message (properties, traits, context) is judged once and remembered.
@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from matching.contact_hashes import may_hold_contact
+from matching.other_ids import may_name_ids
 from service.tag.messages import Message, read_context
 from service.tag.strict_json import json_fault
 
@@ -69,6 +70,7 @@ def _judge(raw: bytes) -> bool:
         and not json_fault(raw)
         and not may_hold_contact(raw)
         and not may_hold_token(raw)
+        and not may_name_ids(raw)
     )
 
 

@@ -29,6 +29,8 @@ class Kind(IntEnum):
     PARTNER_ID = 3
     CLICK = 4
     CONSENT = 5
+    OTHER_ID = 6
+    """An id that a message names itself; `partner` is its space."""
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=False):
@@ -72,7 +74,7 @@ class Damage(Exception):
 
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
-_KIND_AND_FLAGS: Final = re.compile(rb"[\x01-\x05]\x00")
+_KIND_AND_FLAGS: Final = re.compile(rb"[\x01-\x06]\x00")
 _meta_encoder = msgspec.msgpack.Encoder()
 _meta_decoder = msgspec.msgpack.Decoder(Meta)
 

@@ -5,7 +5,7 @@ const status = document.getElementById("status");
 const columns = {
   audiences: [["Audience", (a) => a.name || a.key], ["Size", (a) => a.size, true], ["Identity", (a) => a.identity], ["State", (a) => a.status]],
   seats: [["Seat", (s) => s.key], ["Partner", (s) => s.partner], ["Format", (s) => s.format], ["Activations", (s) => s.activations.length, true], ["Ids held", (s) => s.held, true]],
-  partners: [["Partner", (p) => p.name], ["Offered", (p) => p.offered, true], ["Returned", (p) => p.returned, true], ["Refused", (p) => p.refused, true], ["Match rate", (p) => `${(p.match_rate * 100).toFixed(1)} %`, true]],
+  partners: [["Partner", (p) => p.name], ["Offered", (p) => p.offered, true], ["Returned", (p) => p.returned, true], ["Refused", (p) => p.refused, true], ["Match rate", (p) => `${(p.match_rate * 100).toFixed(1)} %`, true], ["Standing", (p) => p.advice ? `${p.standing}: ${p.advice}` : p.standing]],
 };
 
 function cell(kind, value, isNumber) {

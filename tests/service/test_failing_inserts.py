@@ -18,6 +18,7 @@ from service.engine.loader import Loader
 from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
 from service.engine.tombstones import Tombstones
+from service.engine.unloadable import may_be_the_records
 from service.metrics import Balance
 from service.tag.record import Kind, Meta, write_record
 from service.tag.spool import Spool, SpoolSettings, writer_name
@@ -131,3 +132,22 @@ def test_an_insert_without_an_answer_is_not_done_twice(
     loader.load_all()
     assert counts(database) == EXPECTED
     assert loader.load_all() == []
+
+
+def test_a_database_that_fails_twice_loses_nothing(database: Any, loader: Loader) -> None:
+    """When memory cannot be put right after a failed insert, it is before the next one."""
+    client = database.client()
+    with refusing(database, "events"):
+        client.command("rename table chunks to chunks_away")
+        with pytest.raises(DatabaseError):
+            loader.load_all()
+        client.command("rename table chunks_away to chunks")
+    loader.load_all()
+    assert counts(database) == EXPECTED
+
+
+@pytest.mark.parametrize("code", [74, 75, 76, 173, 243, 252, 516])
+def test_a_full_or_busy_machine_is_no_records_fault(code: int) -> None:
+    """Errors of the machine are never blamed on a record, however often they come."""
+    assert not may_be_the_records(DatabaseError("no space", code=code))
+    assert may_be_the_records(DatabaseError("cannot parse", code=6))

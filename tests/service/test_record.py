@@ -1,12 +1,22 @@
 """The spool's record: what is written is read, and damage is found wherever it is."""
 
+from collections.abc import Callable
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.tag.record import MAGIC, Damage, Kind, Meta, Record, read_records, write_record
+from service.tag.record import (
+    MAGIC,
+    Damage,
+    Kind,
+    Meta,
+    Record,
+    read_records,
+    record_places,
+    write_record,
+)
 
 metas = st.builds(
     Meta, site=st.text(max_size=20), agent=st.text(max_size=40), nonce=st.integers(0, 2**63 - 1)
@@ -79,3 +89,29 @@ def _read(chunk: bytes) -> tuple[list[Record], Damage | None]:
     except Damage as damage:
         return found, damage
     return found, None
+
+
+@given(st.lists(drafts, max_size=4), st.data())
+def test_places_are_those_of_the_records(
+    written: list[tuple[Kind, int, bytes, Meta, bytes]], data: st.DataObject
+) -> None:
+    """Whole chunks give each record's place; of a cut or changed one the damage is the same."""
+    chunk = MAGIC + b"".join(write_record(*draft) for draft in written)
+    assert [chunk[place - 8 :][:8] for place in record_places(chunk)] == [
+        write_record(*draft)[:8] for draft in written
+    ]
+    cut = chunk[: data.draw(st.integers(0, len(chunk)))]
+    changed = bytearray(cut)
+    if cut and data.draw(st.booleans()):
+        changed[data.draw(st.integers(0, len(cut) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert damage_of(lambda: record_places(bytes(changed))) == damage_of(
+        lambda: list(read_records(bytes(changed)))
+    )
+
+
+def damage_of(read: Callable[[], object]) -> tuple[str, int, bool] | None:
+    try:
+        read()
+    except Damage as problem:
+        return (str(problem), problem.offset, problem.torn)
+    return None
