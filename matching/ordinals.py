@@ -202,8 +202,7 @@ class Ordinals:
     def _are_at(self, indexes: NDArray[np.int64], keys: Keys) -> NDArray[np.bool_]:
         """Tell which of the keys stand at these indexes; none stands at -1."""
         halves: NDArray[np.bool_] = self._keys[indexes] == keys
-        there: NDArray[np.bool_] = halves[:, 0] & halves[:, 1] & (indexes >= 0)
-        return there
+        return np.logical_and(halves[:, 0], halves[:, 1]) & (indexes >= 0)
 
     def _put(self, indexes: NDArray[np.int64], keys: Keys) -> None:
         """Enter distinct, unknown keys under their indexes."""

@@ -6,7 +6,7 @@ affair. Events are columns, one item for each; all other records stay what they 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np

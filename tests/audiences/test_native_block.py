@@ -91,6 +91,16 @@ def test_only_names_that_a_row_has_are_written(names: int) -> None:
     assert names == 1 or b"n0" not in last
 
 
+@pytest.mark.clickhouse
+def test_a_name_may_stand_twice(table: Any) -> None:
+    """Two codes of one name are one name to the database."""
+    texts = CodedTexts(names=["a", "", "a"], codes=np.array([0, 1, 2]))
+    block = native_block({"name": Column(type=NAME, values=texts)})
+    table.raw_insert("scratch", ["name"], block, fmt="Native")
+    found = table.query("select name, count() from scratch group by name order by name")
+    assert found.result_rows == [("", 1), ("a", 2)]
+
+
 def test_columns_of_different_lengths_are_refused() -> None:
     """A block whose columns do not fit each other is never written."""
     columns = {"a": Column(type="UInt8", values=[1]), "b": Column(type="UInt8", values=[1, 2])}
