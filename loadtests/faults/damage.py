@@ -165,7 +165,7 @@ def place(house: House, writer: str, name: str, content: bytes) -> Path:
 def loaded(house: House, log: Log, *, off: int = 0) -> Findings:
     """Let an engine load what is there, and judge."""
     engine = house.starts_engine()
-    house.waits_ready(house.port, engine)
+    house.waits_ready(house.port, engine, s=DRAIN_S)  # it loads what waits before it answers
     ready, _ = house.drains(s=DRAIN_S)
     house.ends(engine)
     return settled(house, log, ready=ready, off=off)

@@ -81,9 +81,9 @@ class House:
         except httpx.HTTPError:
             return False
 
-    def waits_ready(self, port: int, child: Child) -> None:
+    def waits_ready(self, port: int, child: Child, *, s: float = WAIT_S) -> None:
         """Wait until a process takes records."""
-        self.waits(lambda: self.is_ready(port), f"readiness on port {port}", child)
+        self.waits(lambda: self.is_ready(port), f"readiness on port {port}", child, s=s)
 
     def waits(
         self, holds: Callable[[], bool], what: str, child: Child | None = None, *, s: float = WAIT_S

@@ -121,7 +121,8 @@ def test_a_chunk_of_version_1_is_read(tmp_path: Path) -> None:
     content = reader.read(chunk)
     assert [_shown(each) for each in content.records] == case["expected"]
     assert content.damage == ""
-    assert {each["kind"] for each in case["expected"]} == {kind.name for kind in Kind}
+    kinds = [each["kind"] for each in case["expected"]]
+    assert {*kinds} == {"MESSAGE", "OFFER", "PARTNER_ID", "CLICK", "CONSENT"}
 
 
 def _shown(each: Any) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _shown(each: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind", [0, 6, 200])
+@pytest.mark.parametrize("kind", [0, 100, 200])
 def test_a_record_of_another_version_is_set_aside(tmp_path: Path, kind: int) -> None:
     """A whole record of an unknown kind is kept in quarantine, and its neighbours are read."""
     known = record(1)
