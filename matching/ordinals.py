@@ -274,9 +274,8 @@ def keys_of_bytes(ids: Sequence[bytes]) -> Keys:
 def keys_of_text(texts: Sequence[str]) -> Keys:
     """Make keys of texts by blake2b-128; the empty text names nobody."""
     digests = [blake2b(text.encode(), digest_size=KEY_BYTES).digest() for text in texts]
-    return keys_of_bytes(
-        [digest if text else NO_KEY for text, digest in zip(texts, digests, strict=True)]
-    )
+    pairs = zip(texts, digests, strict=True)
+    return keys_of_bytes([digest if text else NO_KEY for text, digest in pairs])
 
 
 def bytes_of_keys(keys: Keys) -> list[bytes]:
