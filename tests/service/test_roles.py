@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from service.engine.clickhouse import take_lock
 from service.local_commands import doctor
 from service.tag.record import MAGIC, Kind, Meta, write_record
+from service.tag.spool import count_records
 from service.tag.tag_state import TagStateFile, write_tag_state
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
@@ -366,12 +367,14 @@ def test_bad_records_an_alarm_and_a_log_without_people(house: House) -> None:
         assert house.ready(house.url)["balance_holds"]
         _send_what_tells_of_people(house)
         house.waits(lambda: bool(list(house.data.glob("spool/w*/*.chunk"))))
-        next(house.data.glob("spool/w*/*.chunk")).unlink()
+        vanished = next(house.data.glob("spool/w*/*.chunk"))
+        lost = count_records(vanished)  # the message, and the two contacts that it names
+        vanished.unlink()
         house.loads()
         ready = house.ready(house.url)
-        assert (ready["status"], ready["off"]) == ("degraded", 1)
-        assert "the balance is off by 1 records" in ready["problems"][0]
-        assert "jumelle_balance_off 1.0" in HTTP.get(f"{house.url}/metrics").text
+        assert (lost, ready["status"], ready["off"]) == (3, "degraded", 3)
+        assert "the balance is off by 3 records" in ready["problems"][0]
+        assert "jumelle_balance_off 3.0" in HTTP.get(f"{house.url}/metrics").text
     _log_names_nobody(house.log("all"))
     for told in ("paul", "example.com", "4711", "0815", "198.51", "cookie-of", "+336"):
         assert told not in house.log("all"), told
