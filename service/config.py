@@ -46,6 +46,7 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     trusted_proxies: tuple[str, ...] = ()
     tick_seconds: float = 3.0
     clickhouse_threads: int = 2
+    database_reserve_bytes: int = 512 << 20
     spool: SpoolSettings = SpoolSettings()
     people: Limits = Limits()
 

@@ -156,6 +156,7 @@ def open_engine(
             environment.data,
             url=environment.clickhouse_url,
             threads=config.service.clickhouse_threads,
+            reserve_bytes=config.service.database_reserve_bytes,
         )
     except CannotOpen as problem:
         click.echo(str(problem), err=True)

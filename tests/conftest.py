@@ -12,6 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, settings
 
+from service.engine.clickhouse import EMBEDDED_CONFIG
 from service.engine.clickhouse_http import open_http
 from service.engine.migrate import schema_files
 
@@ -100,6 +101,22 @@ def clickhouse_server() -> Iterator[StandIn]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def open_embedded(path: Path, database: str) -> Client:
+    """Open the engine on the one folder of this process as the service does."""
+    return clickhouse_connect.get_client(
+        interface="chdb",
+        path=str(path / "clickhouse"),
+        database=database,
+        chdb_options={"config-file": str(EMBEDDED_CONFIG)},
+    )
+
+
+@pytest.fixture
+def opens_embedded(engine_path: Path) -> Callable[[str], Client]:
+    """Give what opens a database of the embedded engine."""
+    return lambda name: open_embedded(engine_path, name)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run tests of meaning on the embedded engine alone; the driver is the stores' and loader's."""
     items[:] = [
@@ -115,10 +132,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared_database(request: pytest.FixtureRequest, engine_path: Path) -> Iterator[Database]:
     """Open the database once for all tests of this process: embedded, then over HTTP."""
     if request.param == "embedded":
-        path = str(engine_path / "clickhouse")
-        database = Database(
-            lambda name: clickhouse_connect.get_client(interface="chdb", path=path, database=name)
-        )
+        database = Database(lambda name: open_embedded(engine_path, name))
     else:
         url = request.getfixturevalue("clickhouse_server").url
         database = Database(lambda name: open_http(url, database=name, settings={}))

@@ -7,30 +7,25 @@ found as a champion who likes cycling, reaches two seats, and is forgotten every
 import gzip
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from running_service import SECRET, RunningService, free_port, serving
 
 from matching.partners import known_facts
 from service.demo.stand_in_dsp import create_stand_in, stand_in_url
 from service.tag.tokens import make_identify
 
 PAUL = "123456"
-SECRET = "the identify secret of the shop, 32 bytes"
-SERVER_KEY = "the shop's secret server key"
-ADMIN_KEY = "jk_the-admin-of-this-test"
 AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
 RULE = {
     "type": "all",
@@ -45,14 +40,6 @@ RULE = {
 }
 SEATS = ("xandr_958", "ttd_demo")
 CRM_FILE = "crm_id,email,age\n123456,paul@example.com,26\n777,someone@example.com,41\n"
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Browser:
@@ -100,43 +87,27 @@ class Browser:
 
 
 class Shop:
-    """The running service with its API, and the folder that it keeps its data in."""
+    """What the story does with the running service."""
 
-    def __init__(self, url: str, data: Path, environment: dict[str, str]) -> None:
-        self.url = url
-        self.data = data
-        self._environment = environment
-        self._api = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=60
-        )
-
-    def close(self) -> None:
-        """Stop calling the API."""
-        self._api.close()
-
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        """Call the API and give what it answered."""
-        answer = self._api.request(method, path, **more)
-        assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
-        return answer.json() if answer.content else None
+    def __init__(self, service: RunningService) -> None:
+        self.url = service.url
+        self.data = service.data
+        self.call = service.call
+        self.loads = service.loads
+        self._service = service
 
     def status(self, path: str) -> int:
         """Ask for something and give only the status."""
-        return self._api.get(path).status_code
+        return self._service.api.get(path).status_code
 
     def imports(self, text: str) -> Any:
         """Import a CRM file."""
         path = "/api/customers/import?site=demo&format=csv"
         return self.call("POST", path, content=text.encode())
 
-    def loads(self) -> None:
-        """Load what waits in the spool and rebuild."""
-        self._wait(self.call("POST", "/api/jobs/load/run")["id"])
-
     def exports(self) -> dict[str, Any]:
         """Export to all seats and give what each one got."""
-        run = self.call("POST", "/api/exports", json={"seats": SEATS})["run"]
-        self._wait(run)
+        run = self._service.runs("/api/exports", json={"seats": SEATS})
         reports = self.call("GET", f"/api/exports/{run}")["seats"]
         return {each["seat"]: each for each in reports}
 
@@ -145,7 +116,7 @@ class Shop:
         words = ["token", "click", "--site", "demo", "--crm-id", PAUL, "--to", f"{self.url}/livez"]
         made = subprocess.run(
             [sys.executable, "-m", "service.cli", *words],
-            env=self._environment,
+            env=self._service.environment,
             capture_output=True,
             text=True,
             check=True,
@@ -155,16 +126,6 @@ class Shop:
     def waiting_chunks(self) -> list[Path]:
         """Give the chunk files that wait to be loaded."""
         return sorted((self.data / "spool").glob("w*/*.chunk"))
-
-    def _wait(self, run: int) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            (job,) = self.call("GET", f"/api/jobs?run={run}")["jobs"]
-            if job["status"] in {"ok", "failed"}:
-                assert job["status"] == "ok", job["detail"]
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"run {run} did not end within 60 s")
 
 
 @pytest.fixture
@@ -188,30 +149,11 @@ def stand_in() -> Iterator[str]:
 def shop(tmp_path: Path, stand_in: str) -> Iterator[Shop]:
     """Serve the shop's own service: partners at the stand-in, seats that take one person."""
     base, port = stand_in.split()
-    data = tmp_path / "data"
-    _write_config(data / "config", base)
-    environment = os.environ | {
-        "JUMELLE_DATA": str(data),
-        "JUMELLE_ADMIN_KEY": ADMIN_KEY,
-        "JUMELLE_DEMO_SERVER_KEY": SERVER_KEY,
-        "JUMELLE_DEMO_IDENTIFY_SECRET": SECRET,
-    }
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", port]
-    with (tmp_path / "log").open("wb") as log:
-        child = subprocess.Popen(command, env=environment, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, child, tmp_path / "log")
-            with closing(Shop(url, data, environment)) as running:
-                yield running
-        finally:
-            child.terminate()
-            assert child.wait(timeout=30) == 0, (tmp_path / "log").read_text()
+    with serving(tmp_path, lambda config: _configure(config, base), port=int(port)) as running:
+        yield Shop(running)
 
 
-def _write_config(folder: Path, base: str) -> None:
-    with as_file(files("service").joinpath("example_config")) as example:
-        shutil.copytree(example, folder)
+def _configure(folder: Path, base: str) -> None:
     (folder / "partners" / "pixel.toml").unlink()
     (folder / "seats" / "pixel_csv.toml").unlink()
     for partner in ("xandr", "the_trade_desk"):
@@ -221,19 +163,6 @@ def _write_config(folder: Path, base: str) -> None:
     for seat in SEATS:
         path = folder / "seats" / f"{seat}.toml"
         path.write_text(path.read_text().replace("min_size = 100", "min_size = 1"))
-    service = folder / "service.toml"
-    service.write_text(service.read_text().replace("tick_seconds = 3.0", "tick_seconds = 600.0"))
-
-
-def _wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(600):
-        assert child.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}/readyz").status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise AssertionError(f"the service did not answer: {log.read_text()}")
 
 
 @pytest.mark.clickhouse

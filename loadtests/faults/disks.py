@@ -5,7 +5,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from faults.house import SERVER_KEY, House
 from faults.sender import Log, Sender
 from faults.shim import Orders, Shim
 from faults.tags import Tags, finished, opened
-from faults.verdict import Lab, Outcome, Skipped
+from faults.verdict import Findings, Lab, Outcome, Skipped
 
 MIB = 2**20
 SMALL_MIB = 64
@@ -126,7 +126,8 @@ def database_disk_full(lab: Lab, folder: Path) -> Outcome:
     """Fill the database's disk: the tag goes on, and all is loaded once space is back."""
     times, slowest = lab.times(3, 1), 0.0
     refused_s = lab.times(12, 5)
-    with opened(folder) as house, small_disk(house.data / "clickhouse", 512):
+    settings = {"database_reserve_bytes": 64 * MIB}
+    with opened(folder, **settings) as house, small_disk(house.data / "clickhouse", 512):
         engine, tags = house.starts_engine(), Tags(house, 2)
         house.waits_ready(house.port, engine)
         sender = Sender(house, targets=tags.ports, rate=500)
@@ -153,9 +154,38 @@ SYNC_S = 2.0
 
 def failing_disk(lab: Lab, folder: Path) -> Outcome:
     """Let writes and syncs fail, writes stop short, syncs take seconds, while `ack` is `write`."""
+    late: list[float] = []
+
+    def while_slow(log: Log, shim: Shim) -> list[str]:
+        late.append(_late_while_slow(log, shim))
+        return []
+
+    times, findings, faults, refused = _failing_disk(lab, folder, {}, while_slow)
+    if max(late) > LATE_MS_MAX:
+        faults.append(f"answers took {max(late):.0f} ms while the disk synced slowly")
+    note = f"{refused} refused; p99 {max(late):.0f} ms while each sync took {SYNC_S:.0f} s"
+    return Outcome(times=times, findings=findings, faults=faults, note=note)
+
+
+def failing_disk_awaited(lab: Lab, folder: Path) -> Outcome:
+    """Do the same while `ack` is `fsync`: no answer comes before the disk kept the message."""
+    times, findings, faults, refused = _failing_disk(
+        lab, folder, {"ack": "fsync"}, _early_while_slow
+    )
+    return Outcome(times=times, findings=findings, faults=faults, note=f"{refused} refused")
+
+
+def _failing_disk(
+    lab: Lab,
+    folder: Path,
+    settings: dict[str, str],
+    while_slow: Callable[[Log, Shim], list[str]],
+) -> tuple[int, Findings, list[str], int]:
+    """Let a disk fail in every way; give times, findings, faults and refused requests."""
     shim = Shim(folder / "shim", spool=folder / "data" / "spool")
-    times, faults, late = lab.times(3, 1), [], 0.0
-    house = House(folder, variables=shim.variables)
+    times: int = lab.times(3, 1)
+    faults: list[str] = []
+    house = House(folder, settings=settings, variables=shim.variables)
     try:
         engine, tags = house.starts_engine(), Tags(house, 2, preload=shim.library)
         house.waits_ready(house.port, engine)
@@ -164,14 +194,10 @@ def failing_disk(lab: Lab, folder: Path) -> Outcome:
             for _ in range(times):
                 for what, orders in REFUSED.items():
                     faults += _refused_while(house, log, shim, what, orders)
-                late = max(late, _late_while_slow(log, shim))
-        findings = finished(house, tags, engine, log)
+                faults += while_slow(log, shim)
+        return times, finished(house, tags, engine, log), faults, log.statuses[503]
     finally:
         house.close()
-    if late > LATE_MS_MAX:
-        faults.append(f"answers took {late:.0f} ms while the disk synced slowly")
-    note = f"{log.statuses[503]} refused; p99 {late:.0f} ms while each sync took {SYNC_S:.0f} s"
-    return Outcome(times=times, findings=findings, faults=faults, note=note)
 
 
 REFUSED = {
@@ -202,28 +228,6 @@ def _late_while_slow(log: Log, shim: Shim) -> float:
     shim.orders(Orders())
     time.sleep(1)  # until those are answered who still wait
     return log.quantile(0.99, since=begin)
-
-
-def failing_disk_awaited(lab: Lab, folder: Path) -> Outcome:
-    """Do the same while `ack` is `fsync`: no answer comes before the disk kept the message."""
-    shim = Shim(folder / "shim", spool=folder / "data" / "spool")
-    times, faults = lab.times(3, 1), []
-    house = House(folder, settings={"ack": "fsync"}, variables=shim.variables)
-    try:
-        engine, tags = house.starts_engine(), Tags(house, 2, preload=shim.library)
-        house.waits_ready(house.port, engine)
-        sender = Sender(house, targets=tags.ports, rate=500)
-        with sender.sending() as log:
-            for _ in range(times):
-                for what, orders in REFUSED.items():
-                    faults += _refused_while(house, log, shim, what, orders)
-                faults += _early_while_slow(log, shim)
-        findings = finished(house, tags, engine, log)
-    finally:
-        house.close()
-    return Outcome(
-        times=times, findings=findings, faults=faults, note=f"{log.statuses[503]} refused"
-    )
 
 
 def _early_while_slow(log: Log, shim: Shim) -> list[str]:

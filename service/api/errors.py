@@ -12,6 +12,7 @@ from audiences.definitions import AudienceCycleError, AudienceInUseError, Unknow
 from audiences.exports.export_store import SegmentTaken
 from audiences.lookalike import LookalikeError
 from audiences.rule_source import RuleError
+from service.engine.database_disk import DatabaseDiskFull
 
 log: Final = logging.getLogger("jumelle.api")
 
@@ -47,6 +48,7 @@ STATUS_OF: Final[dict[type[Exception], int]] = {
     NotBuiltError: 409,
     AudienceInUseError: 409,
     SegmentTaken: 409,
+    DatabaseDiskFull: 507,
 }
 INTERNAL_ERROR: Final = 500
 TITLES: Final = {
@@ -58,6 +60,7 @@ TITLES: Final = {
     409: "Conflict",
     422: "Cannot be done",
     500: "Internal error",
+    507: "No space",
 }
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -16,9 +16,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from service.engine.clickhouse_http import open_http
+from service.engine.database_disk import DatabaseDisk, WatchedClient
 
 DATABASE: Final = "jumelle"
 LOCK_NAME: Final = "jumelle.lock"
+EMBEDDED_CONFIG: Final = Path(__file__).parent / "embedded.xml"
+RESERVE_BYTES: Final = 512 << 20
+"""So much of an embedded engine's disk stays free."""
 
 
 class CannotOpen(Exception):
@@ -36,7 +40,9 @@ class NoServer(CannotOpen):
 class ClickHouse:
     """The one database of an installation; gives out clients, each with a connection of its own."""
 
-    def __init__(self, data: Path, *, url: str = "", threads: int = 2) -> None:
+    def __init__(
+        self, data: Path, *, url: str = "", threads: int = 2, reserve_bytes: int = RESERVE_BYTES
+    ) -> None:
         self._url = url
         self._threads = threads
         self._clients: list[Client] = []
@@ -48,6 +54,12 @@ class ClickHouse:
         first = self._first()
         first.command(f"create database if not exists {DATABASE} engine=Atomic")
         first.close()
+        self._disk: DatabaseDisk | None = None
+        if not url:
+            self._disk = DatabaseDisk(
+                self.folder, lambda: self._open(database=DATABASE), reserve_bytes=reserve_bytes
+            )
+            self._disk.watch()
 
     @property
     def embedded(self) -> bool:
@@ -58,10 +70,21 @@ class ClickHouse:
         """Open one more client; a client serves one thread at a time."""
         client = self._open(database=DATABASE)
         self._clients.append(client)
-        return client
+        return client if self._disk is None else cast(Client, WatchedClient(client, self._disk))
+
+    @property
+    def problems(self) -> list[str]:
+        """Say what an operator has to look at."""
+        return [self._disk.problem] if self._disk is not None and self._disk.problem else []
+
+    def recover(self) -> bool:
+        """Write again after the disk was full, if there is space; nobody may write meanwhile."""
+        return self._disk is not None and self._disk.recover()
 
     def close(self) -> None:
         """Close every client and give the data directory back."""
+        if self._disk is not None:
+            self._disk.close()
         for client in self._clients:
             client.close()
         self._lock.close()
@@ -85,7 +108,11 @@ class ClickHouse:
             return open_http(self._url, database=database or "default", settings=settings)
         options: dict[str, Any] = {"database": database} if database else {}
         return clickhouse_connect.get_client(
-            interface="chdb", path=str(self.folder), settings=settings, **options
+            interface="chdb",
+            path=str(self.folder),
+            settings=settings,
+            chdb_options={"config-file": str(EMBEDDED_CONFIG)},
+            **options,
         )
 
 

@@ -15,24 +15,24 @@ import msgspec
 from litestar import Litestar
 from pyroaring import BitMap
 
-from audiences.build import Builder, BuildReport, NotBuiltError
+from audiences.build import Builder, BuildReport
 from audiences.calendar_days import CalendarDays
 from audiences.computed_traits import compute_rfm
 from audiences.criteria import Criteria, World
 from matching.consent.decide import Decision, PartnerConsent, Signals, Use
-from matching.people import Identity, People
+from matching.partner_facts import Partner
+from matching.people import Identity
 from service.config import Config, Environment
 from service.engine.clickhouse import ClickHouse
 from service.engine.jobs import Jobs
 from service.engine.loader import Loaded, Loader
 from service.engine.migrate import migrate
-from service.engine.partner_health import PartnerWatch
+from service.engine.partner_upkeep import PartnerUpkeep
 from service.engine.publish_tag_state import publish
 from service.engine.seat_reach import SeatReaches
 from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
 from service.engine.subjects import Subjects
-from service.engine.sync_weights import SyncWeights
 from service.engine.tombstones import Tombstones
 from service.engine.twins import Twins
 from service.logs import fields
@@ -86,8 +86,7 @@ class Engine:
 
     def open(self) -> None:
         """Fill every cache, finish what an earlier process left, publish the state."""
-        self.sync_weights: SyncWeights | None = None
-        self.state = self._publish()
+        self.state = self._publish(self.config.partners)
         reader = SpoolReader(
             self.environment.data / "spool",
             next_number=self.stores.operation.next_chunk(),
@@ -126,32 +125,21 @@ class Engine:
             suppressed=lambda: self.suppressed,
             now_ms=self.now_ms,
         )
-        self._open_partners()
+        self.partner_upkeep = PartnerUpkeep(
+            config=self.config,
+            stores=self.stores,
+            builder=self.builder,
+            criteria=lambda: self.criteria,
+            reaches=self.reaches,
+            now_ms=self.now_ms,
+            time_zone=str(self.environment.timezone),
+        )
         try:
             self.tick(must_rebuild=True)
         except LoadFailed:
             # Why go on: what waits is tried again, and erasure and lifting must be possible.
             self._failed_ticks += 1
             log.exception("the spool could not be loaded at start; it is tried again")
-
-    def _open_partners(self) -> None:
-        self.partner_watch = PartnerWatch(
-            partners=self.config.partners,
-            answers=self.stores.partner_ids.answers,
-            now_ms=self.now_ms,
-            time_zone=str(self.environment.timezone),
-        )
-        self.sync_weights = SyncWeights(
-            partners=self.config.partners,
-            seats=self.config.seats,
-            answers=self.stores.partner_ids.answers,
-            activated=self._activated,
-            members=self._people_and_members,
-            live=self.reaches.live,
-            allowed=self.reaches.allowed,
-            browsers=lambda: self.stores.customers.visitor_count,
-            now_ms=self.now_ms,
-        )
 
     def counts_at_door(self, spool: Spool) -> None:
         """Take this process's own writer, whose records are counted when they are received."""
@@ -160,13 +148,13 @@ class Engine:
     @property
     def problems(self) -> list[str]:
         """Say what an operator has to look at."""
-        found = []
+        found = self.clickhouse.problems
         if self._failed_ticks:
             found.append(f"the last {self._failed_ticks} ticks failed; the log says why")
         damaged = self.reader.quarantined()
         if damaged:
             found.append(f"{damaged} damaged chunks; their bytes are in spool/quarantine")
-        return found + self.partner_watch.problems()
+        return found + self.partner_upkeep.problems()
 
     def now_ms(self) -> int:
         """Give the time."""
@@ -217,9 +205,9 @@ class Engine:
                 self._day = today
                 self.stores.bitmaps.forget_old(keep=BUILDS_KEPT)
                 self.reader.forget_quarantine(self._clock())
-            self.state = self._publish()
+            self.state = self._publish(self.partner_upkeep.weighted())
             self._audit()
-        self.partner_watch.reports()
+        self.partner_upkeep.look()
         if failure is not None:
             raise LoadFailed(f"the spool could not be loaded: {failure}") from failure
         self._failed_ticks = 0
@@ -228,6 +216,8 @@ class Engine:
 
     def _load(self, loaded: list[Loaded]) -> Exception | None:
         try:
+            if self.clickhouse.recover():
+                self._must_renew = True  # what was read while parts were broken may be wrong
             self.loader.load_all(loaded)
         except Exception as problem:  # noqa: BLE001 - raised again at the end of the tick
             return problem
@@ -316,18 +306,6 @@ class Engine:
             data_version=self._data_version,
         )
 
-    def _activated(self, seat: str) -> list[str]:
-        return [each.audience for each in self.stores.exports.activations(seat)]
-
-    def _people_and_members(self, key: str) -> tuple[People, BitMap] | None:
-        report = self.builder.report(key)
-        if report is None:
-            return None
-        try:
-            return self.criteria.people(report.identity), self.builder.members(key)
-        except NotBuiltError:
-            return None
-
     def _built(self, key: str) -> BitMap:
         return self.builder.members(key)
 
@@ -339,9 +317,7 @@ class Engine:
             partner.id_space, as_of_ms=self.now_ms(), lives_days=partner.lives_days
         )
 
-    def _publish(self) -> TagState:
-        weights = self.sync_weights
-        partners = weights.partners() if weights is not None else self.config.partners
+    def _publish(self, partners: tuple[Partner, ...]) -> TagState:
         return publish(
             self.environment.data / "tag-state",
             msgspec.structs.replace(self.config, partners=partners),

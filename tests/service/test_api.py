@@ -3,20 +3,16 @@
 import json
 import logging
 import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
+from running_service import ADMIN_KEY, SECRET, SERVER_KEY, serving
 
 from service.api.auth import ENVIRONMENT_KEY, KeyRing
 from service.api.errors import on_error
@@ -25,8 +21,6 @@ from service.tag.tokens import make_identify
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
-ADMIN_KEY = "jk_the-admin-of-this-test"
-SECRET = "the identify secret of the shop, 32 bytes"
 AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
 DEEP = "[" * 100_000 + "]" * 100_000
 RULE = {"type": "did", "event": "Order Completed"}
@@ -43,45 +37,13 @@ ORDER = {
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve a new installation with its example configuration and a second site."""
-    folder = tmp_path_factory.mktemp("api")
-    _write_config(folder / "data" / "config")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
-        "JUMELLE_DATA": str(folder / "data"),
-        "JUMELLE_ADMIN_KEY": ADMIN_KEY,
-        "JUMELLE_DEMO_SERVER_KEY": "server key",
-        "JUMELLE_DEMO_IDENTIFY_SECRET": SECRET,
-    }
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port)]
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(command, env=environment, stderr=log) as child,
-    ):
-        address = f"http://127.0.0.1:{port}"
-        _wait_until_ready(address, child, folder / "log")
-        yield address
-        child.terminate()
-        assert child.wait(timeout=30) == 0, (folder / "log").read_text()
+    with serving(tmp_path_factory.mktemp("api"), _add_a_site) as running:
+        yield running.url
 
 
-def _write_config(folder: Path) -> None:
-    with as_file(files("service").joinpath("example_config")) as example:
-        shutil.copytree(example, folder)
+def _add_a_site(folder: Path) -> None:
     news = 'key = "news"\nwrite_key = "news"\norigins = ["https://news.example"]\n'
     (folder / "sites" / "news.toml").write_text(news)
-
-
-def _wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(300):
-        assert child.poll() is None, log.read_text()
-        try:
-            if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +53,7 @@ def api(url: str) -> Iterator[httpx.Client]:
     with closing(httpx.Client(base_url=url, headers=headers, timeout=60)) as client:
         customers = "crm_id,age\n1,30\n2,40\n"
         _ok(client.post("/api/customers/import?format=csv", content=customers))
-        order = httpx.post(f"{url}/v1/batch", json={"batch": [ORDER]}, auth=("server key", ""))
+        order = httpx.post(f"{url}/v1/batch", json={"batch": [ORDER]}, auth=(SERVER_KEY, ""))
         assert order.status_code == httpx.codes.OK
         _finished(client, _ok(client.post("/api/jobs/load/run"))["id"])
         yield client

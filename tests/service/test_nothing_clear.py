@@ -49,7 +49,7 @@ def test_contacts_and_tokens_rest_nowhere_in_the_clear(serve: Any, tmp_path: Pat
     ).stdout
     files = (path for path in served.data.rglob("*") if path.is_file())
     places = {str(path.relative_to(served.data)): path.read_bytes() for path in files}
-    places |= {"tables": dump, "waiting chunks": waiting, "log": served.log.read_bytes()}
+    places |= {"tables": dump, "waiting chunks": waiting, "log": (tmp_path / "log").read_bytes()}
     assert MARK.encode() in dump
     assert MARK.encode() in waiting
     found = {

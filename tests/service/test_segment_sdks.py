@@ -1,7 +1,6 @@
 """Segment's own SDKs write here unchanged: only their host is another, and nothing counts twice."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from required import missing
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -107,13 +107,11 @@ def _messages(body: bytes, headers: dict[str, str]) -> int:
 
 @pytest.fixture(scope="session")
 def node_folder(pytestconfig: pytest.Config) -> Callable[[], Path]:
-    """Give the folder of the Node SDK, installed at its first use; without Node, skip."""
+    """Give the folder of the Node SDK, installed at its first use; it needs Node."""
 
     def folder() -> Path:
         if not (shutil.which("node") and shutil.which("npm")):
-            if os.environ.get("CI") or os.environ.get("JUMELLE_REQUIRE_BROWSER"):
-                pytest.fail("node and npm are missing; the Node SDK must be tested here")
-            pytest.skip("node and npm are missing; install them to test the Node SDK")
+            missing("no node and npm on this machine (Debian: apt-get install nodejs npm)")
         place = pytestconfig.cache.mkdir("segment_sdks")
         wanted = (HERE / "package.json").read_text()
         stamp = place / "installed.json"

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from required import missing
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -221,7 +222,7 @@ def browser() -> Iterator[Browser]:
     """Give a real browser; closed with the module, so that no event loop outlives it."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+        missing("no chromium on this machine (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
         yield started

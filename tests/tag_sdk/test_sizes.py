@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from required import missing
 
 ROOT = Path(__file__).parent.parent.parent
 TAG_SDK = ROOT / "tag_sdk"
@@ -32,7 +33,7 @@ def test_built_files_equal_a_fresh_build() -> None:
     """`npm run check` finds the committed files equal to a fresh build of their sources."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("no npm on this machine")
+        missing("no npm on this machine (Debian: apt-get install npm)")
     if not (TAG_SDK / "node_modules" / "esbuild").is_dir():
         install(npm)
     check = run(npm, "run", "check")
@@ -40,13 +41,13 @@ def test_built_files_equal_a_fresh_build() -> None:
 
 
 def install(npm: str) -> None:
-    """Install esbuild, or skip where the registry is out of reach."""
+    """Install esbuild, which needs the registry."""
     try:
         installed = run(npm, "install", "--no-save")
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm install took longer than {INSTALL_SECONDS} s")
+        missing(f"npm install took longer than {INSTALL_SECONDS} s")
     if installed.returncode:
-        pytest.skip(f"npm install failed: {installed.stderr[-300:]}")
+        missing(f"npm install failed: {installed.stderr[-300:]}")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,142 @@
+"""The real service as a child process, on a free port and a data directory of its own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ADMIN_KEY = "jk_the-admin-of-these-tests"
+SERVER_KEY = "the shop's secret server key"
+SECRET = "the identify secret of the shop, 32 bytes"
+WAIT_S = 60
+
+
+class RunningService:
+    """A running service: where it listens, where its data lies, and its API."""
+
+    def __init__(
+        self, url: str, data: Path, child: "subprocess.Popen[bytes]", environment: dict[str, str]
+    ) -> None:
+        self.url = url
+        self.data = data
+        self.environment = environment
+        self.server_key = SERVER_KEY
+        self.identify_secret = SECRET
+        self._child = child
+        self.api = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}, timeout=60
+        )
+
+    def close(self) -> None:
+        """Stop calling the API."""
+        self.api.close()
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        """Call the API and give what it answered."""
+        answer = self.api.request(method, path, **more)
+        assert answer.status_code < 300, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def runs(self, path: str, **more: Any) -> int:
+        """Begin a run by a POST, and wait until it has ended well."""
+        begun = self.call("POST", path, **more)
+        run: int = begun.get("run") or begun["id"]
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            (job,) = self.call("GET", f"/api/jobs?run={run}")["jobs"]
+            if job["status"] in {"ok", "failed"}:
+                assert job["status"] == "ok", job["detail"]
+                return run
+            time.sleep(0.05)
+        raise AssertionError(f"run {run} did not end within {WAIT_S} s")
+
+    def loads(self) -> None:
+        """Load everything that was acknowledged so far."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline:
+            self.runs("/api/jobs/load/run")
+            if not self.balance()["in_spool"]:
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"the spool was not emptied: {self.balance()}")
+
+    def balance(self) -> dict[str, Any]:
+        """Give what `/readyz` says of every record."""
+        found: dict[str, Any] = self.call("GET", "/readyz")
+        assert found["balance_holds"], found
+        return found
+
+    def event_counts(self) -> dict[str, int]:
+        """Give how many events of each name are stored."""
+        found = self.call("GET", "/api/events/catalogue")["events"]
+        return {each["event"]: each["count"] for each in found}
+
+    def stop(self) -> None:
+        """End the service as an operator does, and wait until it let its data go."""
+        self._child.terminate()
+        assert self._child.wait(timeout=30) == 0
+
+
+@contextmanager
+def serving(
+    folder: Path, configure: Callable[[Path], None] = lambda _: None, *, port: int = 0
+) -> Iterator[RunningService]:
+    """Serve a folder until the end of the block; `configure` changes the example first."""
+    data, log, port = folder / "data", folder / "log", port or free_port()
+    _write_config(data / "config")
+    configure(data / "config")
+    environment = os.environ | {
+        "JUMELLE_DATA": str(data),
+        "JUMELLE_ADMIN_KEY": ADMIN_KEY,
+        "JUMELLE_DEMO_SERVER_KEY": SERVER_KEY,
+        "JUMELLE_DEMO_IDENTIFY_SECRET": SECRET,
+    }
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port)]
+    with log.open("wb") as file:
+        child = subprocess.Popen(command, env=environment, stderr=file)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(url, child, log)
+            with closing(RunningService(url, data, child, environment)) as running:
+                yield running
+        finally:
+            if child.poll() is None:
+                child.terminate()
+            assert child.wait(timeout=30) == 0, log.read_text()
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _write_config(folder: Path) -> None:
+    """Copy the example configuration; nothing happens by itself, so that tests say when."""
+    with as_file(files("service").joinpath("example_config")) as example:
+        shutil.copytree(example, folder)
+    service = folder / "service.toml"
+    service.write_text(service.read_text().replace("tick_seconds = 3.0", "tick_seconds = 600.0"))
+
+
+def _wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        assert child.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/readyz").status_code == httpx.codes.OK:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise AssertionError(f"the service did not answer: {log.read_text()}")
