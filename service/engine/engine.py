@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Final
 
 import msgspec
@@ -41,6 +42,8 @@ from service.tag.spool import Spool
 from service.tag.tag_state import TagState
 from service.tag.tokens import Keys
 
+LOAD_S_MAX: Final = 20.0
+"""So long a tick loads at most, so that a long backlog delays no audience and no tag's state."""
 BUILDS_KEPT: Final = 100
 """So many builds of each audience tell how it grew."""
 
@@ -135,11 +138,11 @@ class Engine:
             time_zone=str(self.environment.timezone),
         )
         try:
-            self.tick(must_rebuild=True)
+            # Why nothing yet: however much waits, who asks is answered and what comes is taken.
+            self.tick(must_rebuild=True, load_s_max=0)
         except LoadFailed:
-            # Why go on: what waits is tried again, and erasure and lifting must be possible.
             self._failed_ticks += 1
-            log.exception("the spool could not be loaded at start; it is tried again")
+            log.exception("the database could not be written at start; it is tried again")
 
     def counts_at_door(self, spool: Spool) -> None:
         """Take this process's own writer, whose records are counted when they are received."""
@@ -166,7 +169,7 @@ class Engine:
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
-        """Tick in a thread while the application serves; load what is left at the end."""
+        """Tick in a thread while the application serves."""
         thread = threading.Thread(target=self._run, name="engine", daemon=True)
         thread.start()
         try:
@@ -177,22 +180,26 @@ class Engine:
             self.jobs.stop()
 
     def _run(self) -> None:
-        while not self._stop.wait(self.config.service.tick_seconds):
+        pause_s = 0.0  # what waited for this start is loaded at once
+        while not self._stop.wait(pause_s):
             try:
-                self.tick()
+                self.tick(load_s_max=LOAD_S_MAX)
+                pause_s = 0.0 if self.reader.claimed() else self.config.service.tick_seconds
             except Exception:
+                pause_s = self.config.service.tick_seconds
                 self._failed_ticks += 1
                 log.exception("a tick failed; it is tried again")
 
-    def tick(self, *, must_rebuild: bool = False) -> int:
+    def tick(self, *, must_rebuild: bool = False, load_s_max: float = inf) -> int:
         """Make everything new and give the number of records that were loaded.
 
-        When loading fails all else is done none the less, and then LoadFailed is raised.
+        After `load_s_max` seconds no other chunk is begun. When loading fails all else is done none
+        the less, and then LoadFailed is raised.
         """
         begin = time.perf_counter()
         with self.changing:
             loaded: list[Loaded] = []
-            failure = self._load(loaded)
+            failure = self._load(loaded, load_s_max)
             _tell(loaded)
             today = self.days.day(self.now_ms())
             if must_rebuild or self._must_renew:
@@ -214,11 +221,11 @@ class Engine:
         TICK_SECONDS.set(time.perf_counter() - begin)
         return sum(each.records for each in loaded)
 
-    def _load(self, loaded: list[Loaded]) -> Exception | None:
+    def _load(self, loaded: list[Loaded], seconds_max: float) -> Exception | None:
         try:
             if self.clickhouse.recover():
                 self._must_renew = True  # what was read while parts were broken may be wrong
-            self.loader.load_all(loaded)
+            self.loader.load_all(loaded, seconds_max=seconds_max)
         except Exception as problem:  # noqa: BLE001 - raised again at the end of the tick
             return problem
         return None

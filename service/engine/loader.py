@@ -6,7 +6,9 @@ table is asked which rows of the chunk it has, and only what is missing is inser
 """
 
 import gc
+import time
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Final
 
 import msgspec
@@ -114,12 +116,19 @@ class Loader:
         self._links = ChunkLinks(clicks)
         self._opted_out = stores.consents.opted_out()
 
-    def load_all(self, done: list[Loaded] | None = None) -> list[Loaded]:
-        """Load every chunk that waits, in order; those before a failure are in `done` too."""
-        done = [] if done is None else done
+    def load_all(
+        self, done: list[Loaded] | None = None, *, seconds_max: float = inf
+    ) -> list[Loaded]:
+        """Load the chunks that wait, in order; those before a failure are in `done` too.
+
+        After so many seconds no other is begun.
+        """
+        done, until = [] if done is None else done, time.monotonic() + seconds_max
         if self._is_ahead:  # the last failure was one of the database too, so memory stayed so
             self.open()
         for chunk in self._reader.claim():
+            if time.monotonic() >= until:
+                break
             gc.disable()
             self._is_ahead = True
             try:

@@ -137,6 +137,18 @@ def test_a_chunk_is_loaded_once(workshop: Workshop) -> None:
     assert workshop.balance.sheet().received == 2
 
 
+def test_a_long_backlog_is_loaded_in_turns(workshop: Workshop) -> None:
+    """When its time is over the loader begins no other chunk; the rest stays claimed and counted."""
+    workshop.spools([message(1)])
+    workshop.spools([message(2)])
+    loader = workshop.loader()
+    assert loader.load_all(seconds_max=0) == []
+    assert len(list((workshop.root / "claimed").iterdir())) == 2
+    assert workshop.off() == 0
+    assert len(loader.load_all(seconds_max=60)) == 2
+    assert workshop.off() == 0
+
+
 def test_the_same_message_counts_once(workshop: Workshop) -> None:
     """A message that is sent again, in the same chunk or a later one, is a duplicate."""
     workshop.spools([message(1), message(1)])
