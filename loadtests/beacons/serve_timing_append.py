@@ -68,7 +68,7 @@ def _price_of_the_clock() -> tuple[int, int]:
 
 def _sync_ns() -> int:
     for thread in threading.enumerate():
-        if thread.name == "spool-sync":
+        if thread.name == "chunk-closer":
             path = Path(f"/proc/self/task/{thread.native_id}/schedstat")
             return int(path.read_text().split()[0])
     return 0

@@ -3,9 +3,11 @@
 Bodies stay where they lie. A record of its own is only made of what is asked for one by one.
 """
 
+import struct
+import zlib
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from mmap import mmap
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +18,7 @@ from service.tag.record import (
     FIXED,
     HEAD,
     MAGIC,
+    RECORD_BYTES_MAX,
     Damage,
     Kind,
     Meta,
@@ -27,6 +30,8 @@ from service.tag.record import (
 
 Content = bytes | mmap
 
+_HEADS: Final = struct.Struct(f"{HEAD.format}{FIXED.size - 2}xH")
+"""Of a record: its length, its checksum and the size of its meta."""
 _FIXED: Final = np.dtype(
     [
         ("kind", "u1"),
@@ -46,19 +51,17 @@ class ChunkRecords:
     address and proof; `sender` says which. A body lies in `content` from `begin` to `end`.
     """
 
-    def __init__(self, content: Content, places: Sequence[int]) -> None:
-        begin = np.array(places, dtype=np.int64)
+    def __init__(self, content: Content, found: "_Found") -> None:
+        begin = _integers(found.places)
         heads = _heads(content, begin)
         self.content = content
         self.row: NDArray[np.uint32] = np.arange(begin.size, dtype=np.uint32)
         self.kind: NDArray[np.uint8] = heads["kind"].copy()
         self.received_us: NDArray[np.uint64] = heads["received_us"].copy()
         self.visitor: NDArray[np.uint64] = heads["visitor"].astype(np.uint64)
-        begin += FIXED.size
-        self.end: NDArray[np.int64] = np.append(begin[1:] - FIXED.size - HEAD.size, len(content))
-        self.end = self.end[: begin.size]
-        self.begin: NDArray[np.int64] = np.minimum(begin + heads["meta_bytes"], self.end)
-        self.meta, self.metas = _coded(content, begin, self.begin)
+        self.end: NDArray[np.int64] = np.append(begin[1:] - HEAD.size, len(content))[: begin.size]
+        self.begin: NDArray[np.int64] = begin + FIXED.size + heads["meta_bytes"]
+        self.meta, self.metas = _integers(found.codes), found.metas
         sender, self.senders = _told_apart(self.metas)
         self.sender = sender[self.meta]
 
@@ -110,7 +113,7 @@ class ChunkRecords:
 
 def records_of(content: Content) -> ChunkRecords:
     """Read a chunk that is whole; raise Damage when any of it is not."""
-    records = ChunkRecords(content, record_places(content))
+    records = ChunkRecords(content, _found_in(content))
     if len(records) and not np.isin(records.kind, list(Kind)).all():
         raise Damage(len(MAGIC), "a record of an unknown kind", torn=False)
     return records
@@ -133,40 +136,68 @@ def _heads(content: Content, places: NDArray[np.int64]) -> NDArray[Any]:
     return heads
 
 
-class _Codes(dict[bytes, int]):
-    """Numbers distinct metas in the order in which they are met."""
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Where every record begins behind its head, every distinct meta and which one a record has."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.metas: list[Meta] = []
-
-    def __missing__(self, packed: bytes) -> int:
-        try:
-            meta = meta_of(packed)
-        except (msgspec.MsgspecError, ValueError) as problem:
-            why = f"a record of an unknown version ({problem})"
-            raise Damage(len(MAGIC), why, torn=False) from problem
-        code = self[packed] = len(self.metas)
-        self.metas.append(meta)
-        return code
+    places: list[int]
+    codes: list[int]
+    metas: list[Meta]
 
 
-_SHARED: Final = attrgetter("site", "type", "server", "agent", "signals", "method", "sent_at")
+def _found_in(content: Content) -> _Found:
+    """Find all records; raise Damage when anything else is there."""
+    found = _Found(places=[], codes=[], metas=[])
+    known: dict[bytes, int] = {}
+    # Why all in one loop, with names of its own: it runs once for every record that there is.
+    put, note, metas, code_of = found.places.append, found.codes.append, found.metas, known.get
+    head_at, checksum_of, head, fixed = _HEADS.unpack_from, zlib.crc32, HEAD.size, FIXED.size
+    at, end = len(MAGIC), len(content)
+    try:
+        while at < end:
+            length, crc, size = head_at(content, at)
+            place = at + head
+            at = place + length
+            begin = place + fixed
+            body = begin + size
+            if checksum_of(content[place:at]) != crc or body > at:
+                at = -1
+                break
+            code = code_of(packed := content[begin:body])
+            if code is None:
+                code = known[packed] = len(metas)
+                metas.append(_meta_of(packed))
+            put(place)
+            note(code)
+    except struct.error:
+        at = -1  # the last head is cut off
+    if at != end or content[: len(MAGIC)] != MAGIC or _any_too_long(found.places, end):
+        record_places(content)  # this says what is wrong, and where
+        raise Damage(len(MAGIC), "a record whose meta is cut off", torn=False)
+    return found
 
 
 def _told_apart(metas: Sequence[Meta]) -> tuple[NDArray[np.intp], list[Meta]]:
     codes: dict[tuple[Any, ...], int] = {}
-    found = [codes.setdefault(_SHARED(each), len(codes)) for each in metas]
-    code = np.array(found, dtype=np.intp)
-    first = np.unique(code, return_index=True)[1]
-    return code, [metas[place] for place in first.tolist()]
+    shared = [(m.site, m.type, m.server, m.agent, m.signals, m.method, m.sent_at) for m in metas]
+    found = _integers([codes.setdefault(each, len(codes)) for each in shared])
+    first = np.zeros(len(codes), dtype=np.intp)
+    first[found[::-1]] = np.arange(len(metas))[::-1]  # of equal ones the last that is written stays
+    return found, [metas[place] for place in first.tolist()]
 
 
-def _coded(
-    content: Content, begin: NDArray[np.int64], end: NDArray[np.int64]
-) -> tuple[NDArray[np.intp], list[Meta]]:
-    codes = _Codes()
-    found = [
-        codes[content[first:last]] for first, last in zip(begin.tolist(), end.tolist(), strict=True)
-    ]
-    return np.array(found, dtype=np.intp), codes.metas
+def _meta_of(packed: bytes) -> Meta:
+    try:
+        return meta_of(packed)
+    except (msgspec.MsgspecError, ValueError) as problem:
+        why = f"a record of an unknown version ({problem})"
+        raise Damage(len(MAGIC), why, torn=False) from problem
+
+
+def _any_too_long(places: Sequence[int], end: int) -> bool:
+    begins = _integers([*places, end + HEAD.size])
+    return int(np.diff(begins).max(initial=0)) > RECORD_BYTES_MAX + HEAD.size
+
+
+def _integers(values: Sequence[int]) -> NDArray[np.int64]:
+    # Why not at once: numpy looks at the type of every value.
+    return np.frombuffer(array("q", values), dtype=np.int64)

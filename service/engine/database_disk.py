@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from service.engine.sql import sql
 from service.logs import fields
+from service.metrics import DATABASE_FREE
 
 MIB: Final = 1 << 20
 LOOK_S: Final = 0.1
@@ -129,8 +130,11 @@ class DatabaseDisk:
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_S):
-            if not self._is_low and self._free() < self._reserve_bytes:
-                self._stop()
+            with suppress(OSError):  # a disk that is gone: every write says so itself
+                free = self._free()
+                DATABASE_FREE.set(free)
+                if not self._is_low and free < self._reserve_bytes:
+                    self._stop()
 
     def _stop(self) -> None:
         with self._lock:

@@ -14,12 +14,13 @@ import msgspec
 from matching.ids import VisitorId
 from service.tag import message_bodies, visitor_cookie
 from service.tag.door import Door
-from service.tag.glance import record_at_a_glance, records_at_a_glance
+from service.tag.glance import keep_at_a_glance, keep_pixel_at_a_glance
 from service.tag.message_bodies import BATCH_BYTES_MAX, Given, GivenBatch, Unreadable
 from service.tag.messages import server_time_fault
 from service.tag.other_id_records import other_id_records
 from service.tag.pixel import PLAIN_PIXEL, pixel_message
 from service.tag.rate import Rates
+from service.tag.record import Kind, stamp_of
 from service.tag.request import (
     BodyTooLarge,
     TagAnswer,
@@ -69,14 +70,12 @@ class Collector(Door):
         sender = known_sender(self, request) or tag_sender(self, request)
         if sender is None:
             return refused(request, 401, DropReason.UNKNOWN_KEY, "no site has this write key")
-        records = records_at_a_glance(self, request, sender) if sender.is_common else None
-        if records:
-            if request.now_s <= sender.quiet_until_s:
-                return Outcome(answer=sender.plain_answer, records=records)
-            if sender.cookie_at(request.now_s) is not None:
-                headers = sender.cors + self._cookie_headers(request, sender, None)
-                answer = TagAnswer(status=204, headers=headers)
-                return Outcome(answer=answer, records=records)
+        found: list[bytes] = []
+        stamp = stamp_of(Kind.MESSAGE, request.received_us)
+        if sender.is_common and keep_at_a_glance(self, sender, request.body, stamp, found):
+            answer = self.answer_to_known(sender, request.now_s)
+            if answer is not None:
+                return Outcome(answer=answer, records=tuple(found))
         request = through_proxies(request, sender.state.proxy_networks)
         try:
             small = not sender.inflates and len(request.body) <= BATCH_BYTES_MAX
@@ -85,6 +84,15 @@ class Collector(Door):
         except (Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
             return _unreadable(request, problem, sender.site)
         return self._collect(request, sender, batch, tag=True)
+
+    def answer_to_known(self, sender: Sender, now_s: int) -> TagAnswer | None:
+        """Answer who `is_common`, once a day with its cookie; None when that is too old."""
+        if now_s <= sender.quiet_until_s:
+            return sender.plain_answer
+        if sender.cookie_at(now_s) is None:
+            return None
+        headers = sender.cors + self._cookie_headers(now_s, sender, None)
+        return TagAnswer(status=204, headers=headers)
 
     def collect_segment(self, request: TagRequest, type_: str) -> Outcome:
         """`POST /v1/TYPE` and `/v1/batch` (type ""): what Segment's SDKs send."""
@@ -109,12 +117,12 @@ class Collector(Door):
         if site is None:
             return Outcome(answer=PLAIN_PIXEL, dropped=(DropReason.UNKNOWN_KEY,))
         sender = sender_of(self, request, site, server=False)
-        raw = pixel_message(fields)
         if sender.is_common and request.now_s <= sender.quiet_until_s:
-            record = record_at_a_glance(self, request, sender, raw)
-            if record is not None:
-                return Outcome(answer=PLAIN_PIXEL, records=(record,))
-        batch = GivenBatch(given=message_bodies.read_single(raw, ""))
+            found: list[bytes] = []
+            stamp = stamp_of(Kind.MESSAGE, request.received_us)
+            if keep_pixel_at_a_glance(self, sender, fields, stamp, found):
+                return Outcome(answer=PLAIN_PIXEL, records=tuple(found))
+        batch = GivenBatch(given=message_bodies.read_single(pixel_message(fields), ""))
         outcome = self._collect(request, sender, batch, tag=True)
         kept = [each for each in outcome.answer.headers if each[0] == "Set-Cookie"]
         return msgspec.structs.replace(outcome, answer=gif(*kept))
@@ -198,7 +206,7 @@ class Collector(Door):
         quiet = kept.minted is None and request.now_s <= sender.quiet_until_s
         if quiet and not kept.problems:
             return sender.plain_answer
-        cookie = self._cookie_headers(request, sender, kept.minted) if kept.taken else ()
+        cookie = self._cookie_headers(request.now_s, sender, kept.minted) if kept.taken else ()
         headers = sender.cors + cookie
         if not kept.problems:
             return TagAnswer(status=204, headers=headers)
@@ -206,15 +214,15 @@ class Collector(Door):
         return TagAnswer(status=400, headers=headers, body=body)
 
     def _cookie_headers(
-        self, request: TagRequest, sender: Sender, minted: VisitorId | None
+        self, now_s: int, sender: Sender, minted: VisitorId | None
     ) -> tuple[tuple[str, str], ...]:
         visitor = minted
         if visitor is None:
-            found = sender.cookie_at(request.now_s)
-            if found is None or not visitor_cookie.must_renew(found, now_s=request.now_s):
+            found = sender.cookie_at(now_s)
+            if found is None or not visitor_cookie.must_renew(found, now_s=now_s):
                 return ()
             visitor = found.visitor
-        value = visitor_cookie.write_cookie(self.keys, visitor, now_s=request.now_s)
+        value = visitor_cookie.write_cookie(self.keys, visitor, now_s=now_s)
         line = visitor_cookie.set_cookie(sender.site.cookie, value, secure=sender.secure)
         reference = visitor_cookie.write_reference(self.keys, visitor)
         return (("Set-Cookie", line), ("Jumelle-Visitor", reference))

@@ -39,13 +39,25 @@ class Door:
 
     def cookie_of(self, request: TagRequest, site: Site) -> visitor_cookie.VisitorCookie | None:
         """Give the visitor that the request's cookie names, if it is one of ours."""
-        values = visitor_cookie.find_cookies(request.header("cookie"), site.cookie.name)
-        read = (visitor_cookie.read_cookie(self.keys, each, now_s=request.now_s) for each in values)
-        return next((each for each in read if each is not None), None)
+        return self.cookie_in(request.header("cookie"), site, now_s=request.now_s)
+
+    def cookie_in(
+        self, header: str, site: Site, *, now_s: int
+    ) -> visitor_cookie.VisitorCookie | None:
+        """Give the visitor that a `Cookie` header names, if it is one of ours."""
+        for value in visitor_cookie.find_cookies(header, site.cookie.name):
+            found = visitor_cookie.read_cookie(self.keys, value, now_s=now_s)
+            if found is not None:
+                return found
+        return None
 
     def is_opted_out(self, request: TagRequest) -> bool:
         """Tell whether the browser carries our opt-out cookie."""
-        values = visitor_cookie.find_cookies(request.header("cookie"), OPT_OUT_COOKIE)
+        return self.is_opted_out_in(request.header("cookie"))
+
+    def is_opted_out_in(self, header: str) -> bool:
+        """Tell whether a `Cookie` header holds our opt-out cookie."""
+        values = visitor_cookie.find_cookies(header, OPT_OUT_COOKIE)
         return any(visitor_cookie.is_opted_out(self.keys, each) for each in values)
 
     def is_suppressed(self, kind: str, name: bytes) -> bool:

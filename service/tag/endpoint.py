@@ -5,12 +5,13 @@ A scope becomes a request, its records are kept, the answer leaves.
 
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, Final
 
 from litestar.types import Receive, Scope, Send
 
 from service.tag.collect import Collector, Outcome, refused
-from service.tag.keeper import Keeper
+from service.tag.keeper import Keeper, try_again
 from service.tag.message_bodies import BATCH_BYTES_MAX
 from service.tag.request import Caller, TagAnswer, TagRequest
 from service.tag.routes import handle
@@ -40,9 +41,13 @@ class TagEndpoint:
         body = await _body_of(receive)
         request = _request_of(scope, body or b"", received_us=int(self.clock() * 1_000_000))
         outcome = _too_large(self.collector, request) if body is None else None
-        outcomes = [outcome or handle(self.collector, request)]
-        answers = self.keeper.append(outcomes)
-        (answer,) = await self.keeper.kept(outcomes, answers)
+        outcome = outcome or handle(self.collector, request)
+        answer = outcome.answer
+        problem = self.keeper.keep(outcome.records, outcome.dropped)
+        if problem is None and self.keeper.waits_for_disk:
+            problem = await self.keeper.kept()
+        if problem is not None and outcome.records:
+            answer = try_again(answer, problem)
         await _send(send, answer)
 
 
@@ -83,10 +88,15 @@ def caller_of(headers: Iterable[tuple[bytes, bytes]], address: str, scheme: str)
 
 def wire_headers(answer: TagAnswer) -> list[tuple[bytes, bytes]]:
     """Give an answer's headers as they are sent."""
-    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
+    headers = [(_wire_name(name), value.encode("latin-1")) for name, value in answer.headers]
     if answer.status not in WITHOUT_BODY:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     return headers
+
+
+@lru_cache(maxsize=256)
+def _wire_name(name: str) -> bytes:
+    return name.lower().encode()
 
 
 async def _send(send: Send, answer: TagAnswer) -> None:

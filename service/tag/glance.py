@@ -4,12 +4,14 @@ What the steps of `collect.py` would give comes out, with the same bytes, or Non
 taken. A test compares both ways over random requests.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from service.tag.door import Door
+from service.tag.frames import FRAMES_MAX, frame_of, is_frame
 from service.tag.harmless import is_harmless_part, is_plain_name
 from service.tag.message_bodies import (
     BATCH_BYTES_MAX,
@@ -17,10 +19,11 @@ from service.tag.message_bodies import (
     MESSAGE_BYTES_MAX,
     UNDECODABLE,
 )
-from service.tag.messages import TYPES
-from service.tag.record import Kind, write_packed
-from service.tag.request import TagRequest
-from service.tag.sender import Sender, packed_meta, told_by
+from service.tag.messages import Type
+from service.tag.pixel import PIXEL_FIELDS, pixel_message
+from service.tag.record import write_stamped
+from service.tag.sender import Sender, told_by, who_at
+from service.tag.told import Manner, manner_of
 
 PLAIN_TIME_LENGTH: Final = len("2026-11-22T09:30:00.000Z")
 
@@ -36,7 +39,7 @@ class Common(
 ):
     """A message with the fields that most have, and no other."""
 
-    type: str
+    type: Type
     message_id: str | None = None
     anonymous_id: str | None = None
     event: str | None = None
@@ -49,39 +52,75 @@ class Common(
 
 
 _decode: Final = msgspec.json.Decoder(Common).decode
-_decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode: Final = msgspec.json.Encoder().encode
 _read_time: Final = datetime.fromisoformat
+_BETWEEN: Final = b'},{"type":'
+_PROPERTIES: Final = b'"properties":'
+_CUT: Final = b'}\n{"type":'
 
 
-def records_at_a_glance(
-    door: Door, request: TagRequest, sender: Sender
-) -> tuple[bytes, ...] | None:
-    """Give the records of a request whose sender `is_common`; None leaves all of it open."""
-    body = request.body
-    if body[:1] != b"[" or body[-1:] != b"]":
-        record = record_at_a_glance(door, request, sender, body)
-        return None if record is None else (record,)
-    alone = record_at_a_glance(door, request, sender, body[1:-1])
-    if alone is not None:
-        return (alone,)
-    try:
-        raws = _decode_list(body)
-    except UNDECODABLE:
-        return None
-    if len(raws) > BATCH_MESSAGES_MAX or len(body) > BATCH_BYTES_MAX:
-        return None
-    records = []
+def keep_at_a_glance(
+    door: Door, sender: Sender, body: bytes, stamp: bytes, records: list[bytes]
+) -> bool:
+    """Append the records of a request whose sender `is_common`; False leaves all of it open."""
+    is_list = body[:1] == b"[" and body[-1:] == b"]"
+    inner = body[1:-1] if is_list else body
+    who = _who(door, sender, inner)
+    if who is not None:  # one object, which no list of several is
+        records.append(write_stamped(stamp, who, inner))
+        return True
+    if not is_list or _BETWEEN not in inner or b"\n" in inner or len(body) > BATCH_BYTES_MAX:
+        return False
+    # Why this is a list's only reading: pieces that are each one object can be cut in no other way.
+    raws = inner.replace(_BETWEEN, _CUT).split(b"\n")
+    if len(raws) > BATCH_MESSAGES_MAX:
+        return False
+    found = []
     for raw in raws:
-        record = record_at_a_glance(door, request, sender, bytes(raw))
-        if record is None:
+        who = _who(door, sender, raw)
+        if who is None:
+            return False
+        found.append(write_stamped(stamp, who, raw))
+    records += found
+    return True
+
+
+def keep_pixel_at_a_glance(
+    door: Door, sender: Sender, fields: Mapping[str, str], stamp: bytes, records: list[bytes]
+) -> bool:
+    """Append the record of a pixel whose sender `is_common`; False leaves all of it open."""
+    for field in PIXEL_FIELDS:
+        name = fields.get(field)
+        if name and not is_plain_name(name):
+            return False
+    raw = pixel_message(fields)
+    # Why the first place: plain names hold no quotation marks.
+    properties = raw[raw.find(_PROPERTIES) + len(_PROPERTIES) : -1]
+    if len(raw) > MESSAGE_BYTES_MAX or not is_harmless_part(properties):
+        return False
+    told = sender.told.get(b"") or told_by(sender, b"")
+    if not told.is_common:
+        return False
+    manner = manner_of(told, "track" if fields.get("event") else "page")
+    who = sender.who.get(manner.name) or who_at(door, sender, manner)
+    records.append(write_stamped(stamp, who, raw))
+    return True
+
+
+def _who(door: Door, sender: Sender, raw: bytes) -> bytes | None:
+    """Give what stands before a message in its record; None leaves it open."""
+    frame = frame_of(raw)
+    manner = None if frame is None else sender.frames.get(frame)
+    if manner is None:
+        manner = _judge(sender, raw)
+        if manner is None:
             return None
-        records.append(record)
-    return tuple(records)
+        if frame is not None and is_frame(frame, raw):
+            _remember(sender, frame, manner)
+    return sender.who.get(manner.name) or who_at(door, sender, manner)
 
 
-def record_at_a_glance(door: Door, request: TagRequest, sender: Sender, raw: bytes) -> bytes | None:
-    """Give the record of one message of a sender who `is_common`; None leaves all of it open."""
+def _judge(sender: Sender, raw: bytes) -> Manner | None:
     try:
         message = _decode(raw)
         # Why the length: `harmless.py` says what it proves.
@@ -96,28 +135,31 @@ def record_at_a_glance(door: Door, request: TagRequest, sender: Sender, raw: byt
     properties = bytes(message.properties)
     if properties and not is_harmless_part(properties):
         return None
-    type_ = message.type
-    if not told.is_common or type_ not in TYPES or (type_ == "track" and not message.event):
+    if not told.is_common or (message.type == "track" and not message.event):
         return None
-    known = sender.packed.get((type_, told.encoded))
-    packed = known or packed_meta(door, sender, told, type_)
-    return write_packed(Kind.MESSAGE, request.received_us, sender.visitor, packed, raw)
+    return manner_of(told, message.type)
+
+
+def _remember(sender: Sender, frame: bytes, known: Manner) -> None:
+    if len(sender.frames) >= FRAMES_MAX:
+        sender.frames.clear()
+    sender.frames[frame] = known
 
 
 def _has_plain_names(message: Common) -> bool:
     """Tell names without contacts, and times as browsers write them; ValueError for no time."""
-    for time in (message.timestamp, message.sent_at):
-        if time is not None:
-            _read_time(time)
-            if len(time) != PLAIN_TIME_LENGTH or time[-1] != "Z":
-                return False
-    for name in (
-        message.message_id,
-        message.anonymous_id,
-        message.event,
-        message.name,
-        message.category,
+    time, sent, name = message.timestamp, message.sent_at, message.message_id
+    if time is not None and not (
+        len(time) == PLAIN_TIME_LENGTH and time[-1] == "Z" and _read_time(time)
     ):
+        return False
+    if sent is not None and not (
+        len(sent) == PLAIN_TIME_LENGTH and sent[-1] == "Z" and _read_time(sent)
+    ):
+        return False
+    if name is not None and not is_plain_name(name):
+        return False
+    for name in (message.anonymous_id, message.event, message.name, message.category):
         if name is not None and not is_plain_name(name):
             return False
     return True

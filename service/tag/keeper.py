@@ -1,15 +1,14 @@
 """Keeps the records of answered requests before their answers leave: acknowledged means kept.
 
-Outcomes come in, singly or as a batch of one loop pass; the answers that may be sent go out, each
-either as decided or as 503 when its records could not be kept. Counts every record.
+The records of one request or of one loop pass come in, and why they could not be kept goes out;
+then every answer that stands on a record is 503. Counts every record.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from service.metrics import Balance
-from service.tag.collect import Outcome
 from service.tag.request import TagAnswer, refusal
 from service.tag.spool import Spool, SpoolFull
 from service.tag.steps import DropReason
@@ -25,44 +24,33 @@ class Keeper:
         self._spool = spool
         self._balance = balance
         self.waits_for_disk = waits_for_disk
-        """Whether an answer must wait for `kept` after `append`."""
+        """Whether an answer must wait for `kept` after `keep`."""
 
-    def append(self, outcomes: Sequence[Outcome]) -> list[TagAnswer]:
-        """Write all records in order with one call; give the answers, 503 where that failed."""
-        records: list[bytes] = []
-        dropped = NO_DROPS
-        for outcome in outcomes:
-            records += outcome.records
-            if outcome.dropped:
-                dropped = dropped + Counter(str(reason) for reason in outcome.dropped)
-        answers = [outcome.answer for outcome in outcomes]
+    def keep(self, records: Sequence[bytes], dropped: Iterable[DropReason]) -> SpoolFull | None:
+        """Write all records in order with one call, and count; say why they could not be kept."""
+        counted = Counter(map(str, dropped)) if dropped else NO_DROPS
         if records:
             try:
                 self._spool.append(records)
             except SpoolFull as problem:
                 lost = Counter({str(DropReason.SPOOL_FULL): len(records)})
-                self._balance.received(kept=0, dropped=dropped + lost)
-                return _refused(outcomes, problem)
-        self._balance.received(kept=len(records), dropped=dropped)
-        return answers
+                self._balance.received(kept=0, dropped=counted + lost)
+                return problem
+        self._balance.received(kept=len(records), dropped=counted)
+        return None
 
-    async def kept(self, outcomes: Sequence[Outcome], answers: list[TagAnswer]) -> list[TagAnswer]:
-        """Wait until what was appended is as safe as `ack` promises; give the answers to send."""
-        if not self.waits_for_disk:
-            return answers
+    async def kept(self) -> SpoolFull | None:
+        """Wait until what was kept is as safe as `ack` promises; say why it is not."""
         try:
             await self._spool.kept()
         except SpoolFull as problem:
             # Why counted as kept: the file is there and is loaded; a retry is its duplicate.
-            return _refused(outcomes, problem)
-        return answers
+            return problem
+        return None
 
 
-def _refused(outcomes: Sequence[Outcome], problem: SpoolFull) -> list[TagAnswer]:
-    return [_try_again(each.answer, problem) if each.records else each.answer for each in outcomes]
-
-
-def _try_again(answer: TagAnswer, problem: SpoolFull) -> TagAnswer:
+def try_again(answer: TagAnswer, problem: SpoolFull) -> TagAnswer:
+    """Give what is sent in an answer's place when its records could not be kept."""
     retry = ("Retry-After", str(RETRY_AFTER_S))
     return refusal(503, f"nothing was kept, try again: {problem}", retry, *cors_of(answer))
 

@@ -12,19 +12,21 @@ import msgspec
 from service.tag.request import gif
 
 PLAIN_PIXEL: Final = gif()
-_FIELDS: Final = frozenset({"event", "name", "messageId", "anonymousId"})
-_OURS: Final = _FIELDS | {"key"}
+PIXEL_FIELDS: Final = ("event", "name", "messageId", "anonymousId")
+_OURS: Final = {"key": False, **dict.fromkeys(PIXEL_FIELDS, True)}
+"""The parameters that are no properties, and whether the message has them."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def pixel_message(fields: Mapping[str, str]) -> bytes:
-    """Write the message of a pixel."""
+    """Write the message of a pixel; its properties come last."""
     message: dict[str, object] = {"type": "track" if fields.get("event") else "page"}
     properties = {}
     for name, value in fields.items():
-        if name not in _OURS:
+        ours = _OURS.get(name)
+        if ours is None:
             properties[name] = value
-        elif value and name in _FIELDS:
+        elif ours and value:
             message[name] = value
     message["properties"] = properties
     return _encode(message)

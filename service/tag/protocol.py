@@ -8,10 +8,10 @@ parser has read once is only compared afterwards. Limits and slow clients are `c
 from typing import Any, ClassVar, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.tag.connections import HEAD_BYTES_MAX, Connections
-from service.tag.endpoint import caller_of, wire_headers
+from service.tag.endpoint import caller_of
 from service.tag.known_heads import (
     FAST_BODY_BYTES_MAX,
     PIXEL,
@@ -21,7 +21,8 @@ from service.tag.known_heads import (
     known_head,
 )
 from service.tag.messages import LETTERS, TYPES
-from service.tag.request import TagAnswer, TagRequest, refusal
+from service.tag.request import refusal
+from service.tag.wire import wire_of
 
 POSTED: Final = frozenset({"/t", *(f"/v1/{name}" for name in (*TYPES, *LETTERS))} - {"/v1/b"})
 TRY_AGAIN: Final = 503
@@ -44,11 +45,6 @@ _USED: Final = (
     "shutdown",
 )
 """What of uvicorn's protocol is called or overridden here."""
-_FAULT: Final = TagAnswer(
-    status=500,
-    headers=(("content-type", "text/plain; charset=utf-8"),),
-    body=b"Internal Server Error",
-)
 
 
 class TagProtocol(HttpToolsProtocol):
@@ -82,12 +78,24 @@ class TagProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer requests with the known head at once; let the parser read all others."""
-        self.heard_s = self.shared.now_s
-        if self.known is not None and self.between and not self._is_busy():
-            self._unset_keepalive_if_required()
-            data = self._take_known(self.known, data)
+        shared = self.shared
+        self.heard_s = shared.now_s
+        known = self.known
+        if known is not None and self.between and not self._is_busy():
+            if self.timeout_keep_alive_task is not None:
+                self._unset_keepalive_if_required()
+            if len(data) == known.bytes and data.startswith(known.whole) and not self.leaving:
+                self.unsent += 1
+                body = data[known.begin :]
+                if not shared.answer_at_a_glance(self, known, body):
+                    shared.answer(self, known.head, body, keep_alive=True)
+                return
+            data = self._take_known(known, data)
             if not data:
                 return
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         was_between, before = self.between, self.messages
         if was_between:
             self.begun_s = self.heard_s
@@ -105,12 +113,19 @@ class TagProtocol(HttpToolsProtocol):
 
     def _take_known(self, known: KnownHead, data: bytes) -> bytes:
         """Answer all whole requests at the beginning; give what is left."""
+        shared = self.shared
         while data and not self.leaving:
             found = cut_known(known, data)
             if found is None:
                 break
             head, body, data = found
-            self._answer(head, body, keep_alive=True)
+            self.unsent += 1
+            if head.path == PIXEL:
+                is_answered = shared.answer_pixel_at_a_glance(self, known, head.query)
+            else:
+                is_answered = shared.answer_at_a_glance(self, known, body)
+            if not is_answered:
+                shared.answer(self, head, body, keep_alive=True)
         return data
 
     def on_message_begin(self) -> None:
@@ -172,32 +187,19 @@ class TagProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         version, keep = self.parser.get_http_version(), self.parser.should_keep_alive()
-        self._answer(self.fast, b"".join(self.parts), keep_alive=version != "1.0" and keep)
-
-    def _answer(self, head: Head, body: bytes, *, keep_alive: bool) -> None:
-        request = TagRequest(
-            method=head.method,
-            path=head.path,
-            query=head.query,
-            caller=head.caller,
-            body=body,
-            received_us=self.shared.now_us(),
-        )
+        keep = keep and version != "1.0" and not self.leaving
         self.unsent += 1
-        self.shared.answer(self, request, keep_alive=keep_alive and not self.leaving)
+        self.shared.answer(self, self.fast, b"".join(self.parts), keep_alive=keep)
 
-    def send_answer(
-        self, answer: TagAnswer | None, defaults: list[tuple[bytes, bytes]], *, keep_alive: bool
-    ) -> None:
-        """Send an answer whose records are kept; None says that making it failed."""
+    def send(self, wire: bytes, *, keep_alive: bool = True) -> None:
+        """Send the bytes of an answer."""
         self.unsent -= 1
-        if self.transport.is_closing():
+        transport = self.transport
+        if transport.is_closing():
             return
-        if answer is None:
-            answer, keep_alive = _FAULT, False
-        self.transport.write(wire_of(answer, defaults, keep_alive=keep_alive))
+        transport.write(wire)
         if not keep_alive:
-            self.transport.close()
+            transport.close()
         elif self.pipeline and not self.unsent:
             self._start_asgi_task(*self.pipeline.pop())
 
@@ -261,23 +263,6 @@ class TagProtocol(HttpToolsProtocol):
         """Go on reading."""
         super().resume_writing()
         self.flow.resume_reading()
-
-
-def wire_of(answer: TagAnswer, defaults: list[tuple[bytes, bytes]], *, keep_alive: bool) -> bytes:
-    """Give an answer's bytes, with the server's own headers; the same answer remembers them.
-
-    The server makes a new list of its headers each second.
-    """
-    known: tuple[list[tuple[bytes, bytes]], bytes] | None = answer.__dict__.get("wire")
-    if keep_alive and known is not None and known[0] is defaults:
-        return known[1]
-    lines = [b"%b: %b\r\n" % header for header in (*defaults, *wire_headers(answer))]
-    if not keep_alive:
-        lines.append(b"connection: close\r\n")
-    made = b"".join((STATUS_LINE[answer.status], *lines, b"\r\n", answer.body))
-    if keep_alive:
-        answer.__dict__["wire"] = (defaults, made)
-    return made
 
 
 def unfit_because(version: str, protocol: type) -> str:

@@ -9,6 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import IntEnum
 from mmap import mmap
 from typing import Final
@@ -17,6 +18,9 @@ import msgspec
 
 HEAD: Final = struct.Struct("<II")
 FIXED: Final = struct.Struct("<BBQ16sH")
+_STAMP: Final = struct.Struct("<BBQ")
+_WHO: Final = struct.Struct("<16sH")
+"""The two halves of FIXED: one is the same for a moment, the other for a sender."""
 MAGIC: Final = b"JMLSPL01"
 RECORD_BYTES_MAX: Final = 1 << 20
 
@@ -75,6 +79,8 @@ class Damage(Exception):
 
 _KINDS: Final = {int(kind): kind for kind in Kind}
 _KIND_AND_FLAGS: Final = re.compile(rb"[\x01-\x06]\x00")
+_head: Final = HEAD.pack
+_checksum: Final = zlib.crc32
 _meta_encoder = msgspec.msgpack.Encoder()
 _meta_decoder = msgspec.msgpack.Decoder(Meta)
 
@@ -93,6 +99,22 @@ def write_packed(kind: Kind, received_us: int, visitor: bytes, packed: bytes, bo
     """Give the bytes of one record whose meta is packed already."""
     payload = FIXED.pack(kind, 0, received_us, visitor, len(packed)) + packed + body
     return HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def stamp_of(kind: Kind, received_us: int) -> bytes:
+    """Give the first bytes of all records of one kind and moment."""
+    return _STAMP.pack(kind, 0, received_us)
+
+
+def who_of(visitor: bytes, packed: bytes) -> bytes:
+    """Give what follows a stamp in all records of one visitor that share their meta."""
+    return _WHO.pack(visitor, len(packed)) + packed
+
+
+def write_stamped(stamp: bytes, who: bytes, body: bytes) -> bytes:
+    """Give the bytes of one record of which all but the body is ready."""
+    payload = stamp + who + body
+    return _head(len(payload), _checksum(payload)) + payload
 
 
 def bytes_of(record: Record) -> bytes:
@@ -134,7 +156,7 @@ def record_places(chunk: bytes | mmap) -> list[int]:
     put, head_at, checksum_of = places.append, HEAD.unpack_from, zlib.crc32
     least, most = FIXED.size, RECORD_BYTES_MAX
     place, end = len(MAGIC) + HEAD.size, len(chunk) + HEAD.size
-    try:
+    with suppress(struct.error):  # a last head that is cut off, which the next line tells
         while place < end:
             length, crc = head_at(chunk, place - HEAD.size)
             behind = place + length
@@ -142,8 +164,6 @@ def record_places(chunk: bytes | mmap) -> list[int]:
                 break
             put(place)
             place = behind + HEAD.size
-    except struct.error:
-        pass  # the last head is cut off, which the next line tells
     if place != end:
         _payload_at(chunk, place - HEAD.size)  # this says what is wrong there
     return places

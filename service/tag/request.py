@@ -67,8 +67,7 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fields(self) -> Mapping[str, str]:
         """The query's parameters; the first of each name counts."""
-        find = _known_fields if len(self.query) <= KNOWN_QUERY_LENGTH_MAX else _fields_of
-        return find(self.query)
+        return fields_of(self.query)
 
     def header(self, name: str) -> str:
         """Give one header by its lower-case name; empty when absent."""
@@ -98,6 +97,11 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether a browser page may speak for this site; a request without Origin is none."""
         origin = self.header("origin")
         return not origin or origin in site.origins or origin == self.caller.own_origin
+
+
+def fields_of(query: str) -> Mapping[str, str]:
+    """Give the parameters of a query; the first of each name counts."""
+    return (_known_fields if len(query) <= KNOWN_QUERY_LENGTH_MAX else _fields_of)(query)
 
 
 def _fields_of(query: str) -> Mapping[str, str]:
@@ -148,6 +152,12 @@ def through_proxies(request: TagRequest, trusted: Networks) -> TagRequest:
         known = (trusted, _behind(request.caller, trusted))
         request.caller.memory["through_proxies"] = known
     return msgspec.structs.replace(request, caller=known[1])
+
+
+def behind_proxies(caller: Caller) -> Caller:
+    """Give the caller that `through_proxies` last found behind this one, or itself."""
+    known = caller.memory.get("through_proxies")
+    return caller if known is None else known[1]
 
 
 def _behind(caller: Caller, trusted: Networks) -> Caller:

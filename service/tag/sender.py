@@ -4,7 +4,8 @@ Everything here follows from the caller's headers, the published state and the k
 away with the state it was made for. Whether a message is kept is decided in `steps.py`.
 """
 
-from typing import Final
+from collections.abc import Hashable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,8 +14,8 @@ from matching.ids import ERASED_VISITOR, VisitorId
 from service.tag import visitor_cookie
 from service.tag.door import Door
 from service.tag.harmless import is_harmless_context
-from service.tag.messages import ConsentFields, Context, read_context
-from service.tag.record import Meta, pack_meta
+from service.tag.messages import ConsentFields, read_context
+from service.tag.record import Meta, pack_meta, who_of
 from service.tag.request import (
     KNOWN_QUERY_LENGTH_MAX,
     TagAnswer,
@@ -25,6 +26,7 @@ from service.tag.request import (
 )
 from service.tag.signal_text import explicit_choices, signal_text
 from service.tag.tag_state import Site, TagState
+from service.tag.told import Manner, Told
 
 AGENT_LENGTH_MAX: Final = 512
 QUERIES_REMEMBERED_MAX: Final = 16
@@ -33,18 +35,7 @@ TOLD_BYTES_MAX: Final = 4096
 HEARD_MAX: Final = 4096
 HEARD_BYTES_MAX: Final = 1024
 ALWAYS: Final = 1 << 62
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What the `context` of a message says, and what follows from it."""
-
-    context: Context | None
-    signals: Signals
-    encoded: str
-    """The signals as the record keeps them."""
-    may_store: bool
-    is_common: bool
-    """Whether it may be stored, holds no contact, proves nothing and may leave traces."""
+Known = TypeVar("Known")
 
 
 class Sender(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -64,6 +55,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     cors: tuple[tuple[str, str], ...]
     inflates: bool
     """Whether bodies come compressed."""
+    is_asked_little: bool
+    """Whether its cookie alone decides if it `is_common`."""
     is_common: bool
     """Whether nothing about it stands in the way of keeping what it sends with its cookie."""
     visitor: VisitorId
@@ -72,8 +65,12 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Until then the cookie is neither too old nor to be renewed."""
     plain_answer: TagAnswer
     told: dict[bytes, Told]
+    frames: dict[bytes, Manner]
+    """What was judged of messages by their frame, for all to whom the same applies."""
     packed: dict[tuple[str, str], bytes]
     """By type and signals: what the record says of a message that proves nothing."""
+    who: dict[tuple[str, str], bytes]
+    """By type and signals: what follows the stamp in the record of such a message."""
 
     def cookie_at(self, now_s: int) -> visitor_cookie.VisitorCookie | None:
         """Give the visitor's cookie unless it has become too old."""
@@ -99,7 +96,13 @@ def _read(door: Door, request: TagRequest, site: Site, *, server: bool) -> Sende
     agent = "" if server else request.header("user-agent")
     may_write = request.from_allowed_origin(site)
     opted_out = not server and door.is_opted_out(request)
+    gpc = not server and request.header("sec-gpc") == "1"
     anonymous, inflates = bool(request.header("sp-anonymous")), is_compressed(request)
+    is_asked_little = (
+        may_write
+        and not (server or anonymous or inflates)
+        and not (site.rate_max or door.state.suppressed_hashes)
+    )
     return Sender(
         state=door.state,
         site=site,
@@ -108,21 +111,36 @@ def _read(door: Door, request: TagRequest, site: Site, *, server: bool) -> Sende
         cookie=cookie,
         opted_out=opted_out,
         anonymous=anonymous,
-        gpc=not server and request.header("sec-gpc") == "1",
+        gpc=gpc,
         agent=door.redacted(agent[:AGENT_LENGTH_MAX]),
         ip="" if server else request.caller.cut_address,
         secure=request.secure,
         cors=cors,
         inflates=inflates,
-        is_common=may_write
-        and cookie is not None
-        and not (server or opted_out or anonymous or inflates)
-        and not (site.rate_max or door.state.suppressed_hashes),
+        is_asked_little=is_asked_little,
+        is_common=is_asked_little and cookie is not None and not opted_out,
         visitor=ERASED_VISITOR if cookie is None else cookie.visitor,
         quiet_until_s=ALWAYS if cookie is None else visitor_cookie.quiet_until_s(cookie),
-        plain_answer=TagAnswer(status=204, headers=cors),
+        plain_answer=_heard(door.state, cors, TagAnswer(status=204, headers=cors)),
         told={},
+        frames=_heard(door.state, (site.key, server, gpc), {}),
         packed={},
+        who={},
+    )
+
+
+def sender_like(door: Door, alike: Sender, header: str, *, now_s: int) -> Sender:
+    """Give the sender whose head differs from another browser's in the `Cookie` header alone."""
+    cookie = door.cookie_in(header, alike.site, now_s=now_s)
+    opted_out = door.is_opted_out_in(header)
+    return msgspec.structs.replace(
+        alike,
+        cookie=cookie,
+        opted_out=opted_out,
+        is_common=alike.is_asked_little and cookie is not None and not opted_out,
+        visitor=ERASED_VISITOR if cookie is None else cookie.visitor,
+        quiet_until_s=ALWAYS if cookie is None else visitor_cookie.quiet_until_s(cookie),
+        who={},
     )
 
 
@@ -162,11 +180,17 @@ def _hear(sender: Sender, raw: bytes) -> Told:
     known: Told | None = heard.get(name)
     if known is None:
         known = _decide(sender, raw)
-        if len(heard) >= HEARD_MAX:
-            heard.clear()
         if len(raw) <= HEARD_BYTES_MAX:
-            heard[name] = known
+            _heard(sender.state, name, known)
     return known
+
+
+def _heard(state: TagState, name: Hashable, fresh: Known) -> Known:
+    """Give what is remembered by this name, or remember the fresh one."""
+    if len(state.heard) >= HEARD_MAX:
+        state.heard.clear()
+    found: Known = state.heard.setdefault(name, fresh)
+    return found
 
 
 def _decide(sender: Sender, raw: bytes) -> Told:
@@ -182,6 +206,7 @@ def _decide(sender: Sender, raw: bytes) -> Told:
         encoded=encoded,
         may_store=may_store,
         is_common=may_store and not special and (not raw or is_harmless_context(raw)),
+        manners={},
     )
 
 
@@ -212,6 +237,15 @@ def packed_meta(door: Door, sender: Sender, told: Told, type_: str) -> bytes:
         known = pack_meta(meta_of(door, sender, told, type_))
         if len(sender.packed) < TOLD_REMEMBERED_MAX:
             sender.packed[name] = known
+    return known
+
+
+def who_at(door: Door, sender: Sender, manner: Manner) -> bytes:
+    """Give what follows the stamp in the record of a message of a sender who `is_common`."""
+    packed = packed_meta(door, sender, manner.told, manner.type)
+    known = who_of(sender.visitor, packed)
+    if len(sender.who) < TOLD_REMEMBERED_MAX:
+        sender.who[manner.name] = known
     return known
 
 

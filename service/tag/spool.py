@@ -8,6 +8,7 @@ for the disk.
 
 import asyncio
 import fcntl
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,9 @@ from service.tag.record import MAGIC, Damage, find_record, read_records
 
 TROUBLE_LASTS_S: Final = 0.25
 """After a refused write the disk is left alone for so long: every request would ask it again."""
+
+LOOK_EVERY_S: Final = 0.01
+"""How often the disk is asked what is free: a reserve is not gone as soon."""
 
 
 def sync_call(system: Any) -> Callable[[int], None]:
@@ -81,6 +85,8 @@ class Spool:
         """Why the disk is not trusted since a sync failed."""
         self._size_seen = spool_bytes(root)
         self._size_seen_at = clock()
+        self._free_seen = 0
+        self._free_seen_at = -math.inf
         self._closer = ChunkCloser(self.folder, to_disk=to_disk)
 
     def append(self, records: Sequence[bytes]) -> None:
@@ -119,12 +125,15 @@ class Spool:
         try:
             if now - self._size_seen_at > 1:
                 self._size_seen, self._size_seen_at = spool_bytes(self._root), now
-            free = os.statvfs(self._root)
+            if now - self._free_seen_at > LOOK_EVERY_S:
+                free = os.statvfs(self._root)
+                self._free_seen = free.f_bavail * free.f_frsize
+                self._free_seen_at = now
         except OSError as problem:
             return self._troubled(f"the spool cannot be looked at: {problem.strerror}")
         if self._size_seen > self._settings.spool_bytes_max:
             return f"the spool holds {self._size_seen} bytes, its limit"
-        if free.f_bavail * free.f_frsize < self._settings.reserve_bytes:
+        if self._free_seen < self._settings.reserve_bytes:
             return "the disk has only its reserve left"
         return ""
 

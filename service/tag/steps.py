@@ -21,8 +21,9 @@ from service.tag.message_bodies import Given
 from service.tag.messages import NAME_LENGTH_MAX, Message
 from service.tag.record import Kind, Meta, pack_meta, write_packed, write_record
 from service.tag.request import TagRequest
-from service.tag.sender import Sender, Told, meta_of, packed_meta, told_by
+from service.tag.sender import Sender, meta_of, packed_meta, told_by
 from service.tag.tokens import TokenError, read_identify
+from service.tag.told import Told
 
 NO_VISITOR: Final = VisitorId(bytes(16))
 _TOKEN: Final = re.compile(rb"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}|(?<=/c/)[\w-]{40,}")
@@ -128,10 +129,18 @@ def drop_without_consent(_: Door, draft: Draft) -> None:
     raise Stop(DropReason.NO_CONSENT, _withdrawal_of(draft))
 
 
-def mint_visitor(_: Door, draft: Draft) -> None:
-    """Make a new visitor where the browser has none."""
+def mint_visitor(door: Door, draft: Draft) -> None:
+    """Make a new visitor where the browser has none; the same one for a message sent again."""
     if draft.visitor == NO_VISITOR and not draft.server:
-        draft.visitor = visitor_cookie.mint_visitor()
+        sender = draft.sender
+        draft.visitor = visitor_cookie.first_visitor(
+            door.keys,
+            draft.message.message_id,
+            sender.site.key,
+            sender.agent,
+            sender.ip,
+            now_s=draft.received_us // 1_000_000,
+        )
         draft.new_visitor = True
 
 

@@ -8,6 +8,7 @@ import re
 import secrets
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -18,6 +19,8 @@ from service.tag.tokens import Keys, TokenError
 LIVES_S: Final = 395 * 86_400
 """13 months, the most that a consent may be kept without asking again."""
 RENEW_AFTER_S: Final = 86_400
+ID_LENGTH_MIN: Final = 16
+"""Ids of messages that are shorter may not be one browser's alone."""
 REFERENCE_PREFIX: Final = "jr."
 HOST_PREFIX: Final = "__Host-"
 
@@ -78,6 +81,19 @@ def mint_visitor() -> VisitorId:
     return VisitorId(secrets.token_bytes(16))
 
 
+def first_visitor(keys: Keys, message_id: str, *seen: str, now_s: int) -> VisitorId:
+    """Give a browser without cookie its visitor, by its first message and what is seen of it.
+
+    Why no random one: when the answer to a first visit is lost, its cookie is too, and the message
+    that is then sent again must count once. It does within the hour. A short id may be anybody's.
+    """
+    if len(message_id) < ID_LENGTH_MIN:
+        return mint_visitor()
+    hour = struct.pack("<I", now_s // 3600)
+    parts = [each.encode() for each in (message_id, *seen)]
+    return VisitorId(keys.keyed_hash("first visitor", hour, *parts))
+
+
 def write_cookie(keys: Keys, visitor: VisitorId, *, now_s: int) -> str:
     """Give the cookie's value for this visitor."""
     return keys.sign("cookie", visitor + struct.pack("<I", now_s))
@@ -118,7 +134,12 @@ def set_cookie(
     settings: CookieSettings, value: str, *, secure: bool, lives_s: int = LIVES_S
 ) -> str:
     """Give the `Set-Cookie` line of a first-party cookie that scripts cannot read."""
-    parts = [f"{settings.name}={value}", f"Path={settings.path}", f"Max-Age={lives_s}"]
+    return f"{settings.name}={value}{_attributes(settings, secure, lives_s)}"
+
+
+@lru_cache(maxsize=256)
+def _attributes(settings: CookieSettings, secure: bool, lives_s: int) -> str:
+    parts = ["", f"Path={settings.path}", f"Max-Age={lives_s}"]
     if settings.domain:
         parts.append(f"Domain={settings.domain}")
     parts += ["HttpOnly", f"SameSite={settings.same_site}"]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
@@ -10,13 +11,14 @@ from hypothesis import strategies as st
 
 from matching.ids import VisitorId
 from service.tag.collect import Collector, Outcome
-from service.tag.glance import records_at_a_glance
+from service.tag.frames import frame_of, is_frame
+from service.tag.glance import keep_at_a_glance
 from service.tag.request import Caller, TagRequest
 from service.tag.routes import handle
-from service.tag.sender import tag_sender
+from service.tag.sender import sender_like, tag_sender
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Keys
-from service.tag.visitor_cookie import write_cookie
+from service.tag.visitor_cookie import write_cookie, write_opt_out, write_reference
 
 KEYS = Keys({1: b"k" * 32})
 NOW_S = int(time.time())
@@ -100,7 +102,7 @@ contexts = st.fixed_dictionaries(
         "page": st.fixed_dictionaries({"url": texts, "title": texts}),
     },
 )
-properties = st.one_of(
+properties: st.SearchStrategy[object] = st.one_of(
     st.dictionaries(texts, st.one_of(texts, st.integers(), st.none()), max_size=3),
     st.just([]),
     st.just("text"),
@@ -168,6 +170,161 @@ def test_a_glance_decides_as_the_steps_do(body: bytes, cookie: str) -> None:
         assert glanced.records == stepped.records
 
 
+ID, TIME, SENT = "0a" * 16, "2026-11-22T09:30:00.000Z", "2026-11-22T09:30:01.120Z"
+REFERENCE = write_reference(KEYS, VisitorId(bytes(range(16))))
+
+
+def tag_message(*, type_: str, own: str, reference: str) -> str:
+    """Write a message as our tag does, with marks for what differs each time."""
+    named = f',"anonymousId":"{reference}"' if reference else ""
+    return (
+        f'{{"type":"{type_}","messageId":"{ID}","timestamp":"{TIME}",{own}'
+        f'"properties":{{"url":"https://shop.example/bikes/road?sort=price&page=2"}},'
+        f'"context":{{"library":{{"name":"jumelle-js"}}}}{named},"sentAt":"{SENT}"}}'
+    )
+
+
+awkward = st.one_of(
+    st.text('0a9zZ-_"\\@é :T', max_size=40),
+    st.text("0123456789abcdef", min_size=32, max_size=32),
+    st.sampled_from(
+        (
+            "0033612345678" + "a" * 19,
+            "paul@example.com" + "a" * 16,
+            'a","name":"paul@example.com"',
+            "a" * 31 + "é",
+            "a" * 31 + '"',
+            "a" * 31 + "\\",
+            "2026-11-22T23:59:59.999Z",
+            "2026-13-22T09:30:00.000Z",
+            "2026-11-22@09:30:00.000Z",
+            '2026-11-22"09:30:00.000Z',
+            "2026-11-22T09:30:00.00é",
+            "20261122T093000.0000000Z",
+            "2026-W47-7T09:30:00.000Z",
+            "2026-11-22T09:30:00+0000Z",
+            "jr." + "a" * 36,
+            "jr." + "a" * 35 + '"',
+            "00336123456789" + "a" * 25,
+        )
+    ),
+)
+
+
+@given(
+    type_=st.sampled_from(("page", "track", "identify", "screen", "group", "alias", "pages")),
+    own=st.sampled_from(("", '"event":"Viewed",', '"name":"Home",', '"userId":"7",')),
+    reference=st.sampled_from(("", REFERENCE)),
+    changes=st.dictionaries(st.sampled_from((ID, TIME, SENT, REFERENCE)), awkward, max_size=2),
+    spoil=st.one_of(st.none(), st.tuples(st.integers(0, 330), st.sampled_from('"}{,x 0'))),
+    size=st.integers(1, 3),
+)
+def test_what_was_judged_of_a_frame_holds_for_its_messages(
+    *,
+    type_: str,
+    own: str,
+    reference: str,
+    changes: dict[str, str],
+    spoil: tuple[int, str] | None,
+    size: int,
+) -> None:
+    """A message that differs from a known one in id, times, reference or anything is no other."""
+    first = tag_message(type_=type_, own=own, reference=reference)
+    second = first
+    for old, new in changes.items():
+        second = second.replace(old, new)
+    if spoil is not None:
+        second = second[: spoil[0]] + spoil[1] + second[spoil[0] + 1 :]
+    bodies_ = [f"[{first}]", f"[{','.join([first] * (size - 1) + [second])}]"]
+    outcomes = []
+    for site in (COMMON, STEPWISE):
+        state = TagState(published_s=NOW_S, sites=(site,))
+        collector = Collector(state=lambda: state, keys=KEYS)  # noqa: B023
+        requests = [request_of(each.encode()) for each in bodies_]
+        outcomes.append([handle(collector, each) for each in requests])
+    for glanced, stepped in zip(*outcomes, strict=True):
+        assert glanced.records == stepped.records
+        assert glanced.dropped == stepped.dropped
+        assert glanced.answer.status == stepped.answer.status
+        assert glanced.answer.body == stepped.answer.body
+
+
+def test_a_message_of_our_tag_has_a_frame() -> None:
+    """Messages that differ in id, times and reference alone share it; others do not."""
+    first = tag_message(type_="page", own="", reference=REFERENCE)
+    other = write_reference(KEYS, VisitorId(bytes(16)))
+    second = first.replace(ID, "1f" * 16).replace(REFERENCE, other)
+    second = second.replace("09:30:0", "10:31:0")
+    frame = frame_of(first.encode())
+    assert frame is not None
+    assert is_frame(frame, first.encode())
+    assert frame_of(second.encode()) == frame
+    assert frame_of(first.replace("road", "city").encode()) not in {None, frame}
+    assert frame_of(first.replace("page", "screen", 1).encode()) not in {None, frame}
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param("\n", id="no comma"),
+        pytest.param(",\n", id="a line each"),
+        pytest.param(", ", id="a blank"),
+        pytest.param(",,", id="two commas"),
+        pytest.param("", id="nothing"),
+    ],
+)
+def test_a_list_is_cut_where_json_cuts_it(between: str) -> None:
+    """Lists that are written in another way, or are none, are answered as the steps answer them."""
+    one = tag_message(type_="page", own="", reference="")
+    body = f"[{one}{between}{one},{one}]".encode()
+    glanced, stepped = outcome_of(COMMON, body, COOKIE), outcome_of(STEPWISE, body, COOKIE)
+    assert glanced.records == stepped.records
+    assert glanced.dropped == stepped.dropped
+    assert glanced.answer == stepped.answer
+
+
+pixels = st.dictionaries(
+    st.sampled_from(("event", "name", "messageId", "anonymousId", "url", "e", "type")),
+    st.one_of(texts.filter(lambda text: text.isprintable()), st.just("")),
+)
+
+
+@given(fields=pixels)
+def test_a_pixel_is_decided_at_a_glance_as_the_steps_decide(fields: dict[str, str]) -> None:
+    """Its record, its drops and its answer are equal."""
+    query = urlencode({"key": "w", **fields})
+    outcomes = []
+    for site in (COMMON, STEPWISE):
+        state = TagState(published_s=NOW_S, sites=(site,))
+        collector = Collector(state=lambda: state, keys=KEYS)  # noqa: B023
+        request = msgspec.structs.replace(request_of(b""), method="GET", path="/p.gif", query=query)
+        outcomes.append(handle(collector, request))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        pytest.param(COOKIE, id="the same"),
+        pytest.param(OLD_COOKIE, id="to be renewed"),
+        pytest.param("", id="none"),
+        pytest.param("foreign", id="foreign"),
+        pytest.param(f"{COOKIE}; jml_out={write_opt_out(KEYS, now_s=NOW_S)}", id="opted out"),
+    ],
+)
+@pytest.mark.parametrize("site", [COMMON, STEPWISE], ids=["common", "limited"])
+def test_a_sender_like_another_is_what_its_own_head_tells(cookie: str, site: Site) -> None:
+    """Another browser's facts with this one's cookie are this browser's facts."""
+    state = TagState(published_s=NOW_S, sites=(site,))
+    collector = Collector(state=lambda: state, keys=KEYS)
+    for alike in (request_of(b""), request_of(b"", OLD_COOKIE), request_of(b"", "foreign")):
+        known = tag_sender(collector, alike)
+        request = request_of(b"", cookie)
+        assert known is not None
+        found = sender_like(collector, known, request.header("cookie"), now_s=NOW_S)
+        assert found == tag_sender(collector, request)
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "common"),
     [
@@ -199,7 +356,8 @@ def test_only_what_proves_nothing_is_decided_at_a_glance(
     sender = tag_sender(collector, request)
     assert sender is not None
     assert sender.is_common
-    assert (records_at_a_glance(collector, request, sender) is not None) == common
+    kept = keep_at_a_glance(collector, sender, request.body, b"", [])
+    assert kept == common
 
 
 @pytest.mark.parametrize(

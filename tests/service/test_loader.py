@@ -138,7 +138,7 @@ def test_a_chunk_is_loaded_once(workshop: Workshop) -> None:
 
 
 def test_a_long_backlog_is_loaded_in_turns(workshop: Workshop) -> None:
-    """When its time is over the loader begins no other chunk; the rest stays claimed and counted."""
+    """When its time is over the loader begins no chunk more; the rest stays claimed and counted."""
     workshop.spools([message(1)])
     workshop.spools([message(2)])
     loader = workshop.loader()

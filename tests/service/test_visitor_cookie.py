@@ -276,3 +276,53 @@ def test_a_key_file_that_would_lock_visitors_out_is_refused(
     with pytest.raises(KeysUnreadable, match=re.escape(told)) as refused:
         Keys.load_or_create(path)
     assert str(path) in str(refused.value)
+
+
+FIRST = {"messageId": "a1b2c3d4e5f60718293a4b5c6d7e8f90"}
+
+
+def first(
+    *,
+    message: dict[str, str] = FIRST,
+    agent: str = "Firefox",
+    address: str = "203.0.113.7",
+    now_s: int = NOW_S,
+) -> VisitorId:
+    """Give the visitor that a browser without cookie becomes."""
+    headers = {"host": "t.example", "user-agent": agent}
+    request = TagRequest(
+        method="POST",
+        path="/t",
+        query="key=w",
+        caller=Caller(headers=headers, scheme="http", address=address),
+        body=json.dumps({"type": "page", **message}).encode(),
+        received_us=now_s * 1_000_000,
+    )
+    return answer_to(request)[0]
+
+
+def test_a_first_message_sent_again_makes_no_second_visitor() -> None:
+    """When the answer with the cookie was lost, the same message counts for the same."""
+    assert first() == first(now_s=NOW_S + 60)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"message": {"messageId": "f" * 32}}, id="message"),
+        pytest.param({"agent": "Chrome"}, id="browser"),
+        pytest.param({"address": "198.51.100.7"}, id="network"),
+        pytest.param({"now_s": NOW_S + 3600}, id="an hour later"),
+    ],
+)
+def test_whoever_differs_is_another_visitor(other: dict[str, Any]) -> None:
+    """Nobody else becomes the visitor of a first message."""
+    assert first() != first(**other)
+
+
+@pytest.mark.parametrize(
+    "message", [{}, {"messageId": ""}, {"messageId": "1"}, {"messageId": "a" * 15}]
+)
+def test_a_short_id_names_no_browser(message: dict[str, str]) -> None:
+    """Ids that may be anybody's never make two browsers one."""
+    assert first(message=message) != first(message=message)
