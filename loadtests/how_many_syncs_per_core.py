@@ -27,7 +27,7 @@ from matching.partners import Partner, known_facts
 from service.config import prepare_config
 from service.demo.connections import Answer, Connections, run_all
 from service.tag.spool import count_records
-from service.tag.sync_cookie import write_attempts
+from service.tag.sync_cookie import CookieMarks, write_attempts
 from service.tag.tag_state import Site, TagState, write_tag_state
 from service.tag.tokens import Callback, Keys, make_callback
 from service.tag.visitor_cookie import mint_visitor, write_cookie
@@ -113,7 +113,7 @@ def kinds(keys: Keys, known: tuple[Partner, ...]) -> dict[str, Callable[[], list
     now_s = int(time.time())
     request: Any = msgspec.defstruct("R", ["now_s", "secure"])(now_s, secure=False)
     attempts = {each.key: now_s for each in known}
-    fresh = write_attempts(request, SITE, attempts, known).partition(";")[0]
+    fresh = write_attempts(request, SITE, attempts, CookieMarks(known)).partition(";")[0]
 
     def sync(cookie: str = "") -> list[Call]:
         path, body = "/cookie_sync?account=demo", b'{"us_privacy":"1YNN"}'

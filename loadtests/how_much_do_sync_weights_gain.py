@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from readme_row import write_row
 
-from matching.choose_syncs import SyncStatus, choose_syncs
+from matching.choose_syncs import PageKind, SyncStatus, choose_syncs, judge_partners
 from matching.consent.decide import Decision, Reason, Signal
 from matching.partners import Partner, known_facts
 from service.engine.sync_weights import Worth, weighted
@@ -30,7 +30,7 @@ LIMITS: Final = (3, 5, 8)
 START_S: Final = 1_795_000_000
 DAY_S: Final = 86_400
 YES: Final = Decision(allowed=True, signal=Signal.SITE_DEFAULT, reason=Reason.ALLOWED)
-TYPES: Final = frozenset({"image", "iframe"})
+KIND: Final = PageKind(allowed=lambda _: YES, types=frozenset({"image", "iframe"}), requested=None)
 
 
 class World:
@@ -63,17 +63,11 @@ def play(world: World, *, limit: int, weigh: bool) -> int:
     for day in range(DAYS):
         if weigh:
             partners = weighted(world.partners, _worths(world, reached, offered, returned))
+        judged = judge_partners(partners, KIND)
         now_s = START_S + day * DAY_S
         for browser in np.flatnonzero(world.visits[day]).tolist():
             choices = choose_syncs(
-                partners,
-                attempts=attempts[browser],
-                now_s=now_s,
-                limit=limit,
-                allowed=lambda _: YES,
-                types=TYPES,
-                requested=None,
-                rng=rng,
+                judged, attempts=attempts[browser], now_s=now_s, limit=limit, rng=rng
             )
             for choice in choices:
                 if choice.status is not SyncStatus.OFFERED:

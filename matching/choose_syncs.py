@@ -1,57 +1,35 @@
 """Choose which partners a page syncs with: one status for every partner considered.
 
-Comes in: partners, the browser's past attempts, what its consent allows and what the page takes.
-Goes out: the choices in the order they were asked, those that a request names but nobody knows
-last. Renders no URL, reads no clock; the same inputs and `rng` give the same choices.
+Partners, consent and what the page takes come in first: what they make of each partner holds for
+all pages of that kind. Then a browser's attempts; choices go out in the order they were asked, the
+barred and the unknown last. No URL, no clock; equal inputs and `rng` give equal choices.
 """
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
-from types import MappingProxyType
+from itertools import groupby
 from typing import Final, Literal
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from matching.consent.decide import Decision, Signals
+from matching.lineup import DAY_S, Judged, Standing, SyncChoice, SyncStatus, standing_of
 from matching.partner_facts import Direction, Partner, SkipWhen, Transport
 
-DAY_S: Final = 86_400
+__all__ = [
+    "FilterSettings",
+    "Judged",
+    "PageKind",
+    "SyncChoice",
+    "SyncStatus",
+    "TypeFilter",
+    "choose_syncs",
+    "judge_incoming",
+    "judge_partners",
+]
+
 NO_SIGNALS: Final = Signals()
-NO_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType({})
-
-
-class SyncStatus(StrEnum):
-    """What became of one partner on one page."""
-
-    OFFERED = "offered"
-    DISABLED = "disabled"
-    NOT_CONFIGURED = "not_configured"
-    NOT_REQUESTED = "not_requested"
-    INCOMING = "incoming"
-    BOT = "bot"
-    NO_CONSENT = "no_consent"
-    SKIPPED_GDPR = "skipped_gdpr"
-    SKIPPED_GPP_SID = "skipped_gpp_sid"
-    SKIPPED_GPC = "skipped_gpc"
-    COUNTRY = "country"
-    TYPE_FILTERED = "type_filtered"
-    FRESH = "fresh"
-    SAMPLED_OUT = "sampled_out"
-    SAME_ID_SPACE = "same_id_space"
-    OVER_BUDGET = "over_budget"
-
-
-class SyncChoice(Struct, frozen=True, kw_only=True):
-    """One partner, its status and, when offered, how the page may fire its URL."""
-
-    key: str
-    status: SyncStatus
-    partner: Partner | None = None
-    transport: Transport | None = None
-    decision: Decision | None = None
-    """What consent said, where it was asked."""
+NOBODY: Final[frozenset[str]] = frozenset()
 
 
 class TypeFilter(Struct, frozen=True, kw_only=True):
@@ -78,65 +56,70 @@ class FilterSettings(Struct, frozen=True, kw_only=True):
         return frozenset(name for name, each in filters.items() if each is None or each.lets(key))
 
 
-class Page(Struct, frozen=True, kw_only=True):
-    """Everything about the browser and the request that a partner is judged by."""
+class PageKind(Struct, frozen=True, kw_only=True):
+    """What a partner is judged by that many browsers have in common."""
 
-    attempts: Mapping[str, int]
-    now_s: int
     allowed: Callable[[Partner], Decision]
     types: frozenset[str] | FilterSettings
     requested: frozenset[str] | None
-    signals: Signals
-    country: str
-    bot: bool
-    draws: Mapping[str, float]
+    coop: bool = False
+    signals: Signals = NO_SIGNALS
+    country: str = ""
+    bot: bool = False
 
 
 def choose_syncs(
-    partners: Sequence[Partner],
-    *,
-    attempts: Mapping[str, int],
-    now_s: int,
-    limit: int,
-    allowed: Callable[[Partner], Decision],
-    types: frozenset[str] | FilterSettings,
-    requested: frozenset[str] | None,
-    rng: random.Random,
-    coop: bool = False,
-    signals: Signals = NO_SIGNALS,
-    country: str = "",
-    bot: bool = False,
-    weights: Mapping[str, float] = NO_WEIGHTS,
+    judged: Judged, *, attempts: Mapping[str, int], now_s: int, limit: int, rng: random.Random
 ) -> list[SyncChoice]:
-    """Judge every partner, offer at most `limit` of them (none for 0 or less).
+    """Give every partner its status on one page; offer at most `limit` (none for 0 or less)."""
+    fresh = _fresh_keys(judged, attempts, now_s) if attempts else NOBODY
+    spaces = {each.partner.id_space for each in judged.open if each.partner.key in fresh}
+    choices: list[SyncChoice] = []
+    for rank in judged.ranks:
+        waiting = [each for each in rank if each.partner.key not in fresh]
+        if len(waiting) < len(rank):
+            choices += [each.fresh for each in rank if each.partner.key in fresh]
+        if len(waiting) > 1:
+            rng.shuffle(waiting)  # partners of equal rank take turns at the front
+        for standing in waiting:
+            partner = standing.partner
+            if partner.sample < 1 and rng.random() >= partner.sample:
+                choices.append(standing.sampled_out)
+            elif partner.id_space in spaces:
+                choices.append(standing.same_id_space)
+            elif limit <= 0:
+                choices.append(standing.over_budget)
+            else:
+                limit -= 1
+                spaces.add(partner.id_space)
+                choices.append(standing.offered)
+    choices += judged.barred
+    return choices
+
+
+def judge_partners(partners: Sequence[Partner], kind: PageKind) -> Judged:
+    """Judge every partner for pages of one kind, before freshness and budget.
 
     Partners that were requested are the only ones; under `coop` they only come first.
     """
-    named = requested or frozenset()
-    in_order = sorted(partners, key=lambda partner: partner.key)
-    page = Page(
-        attempts=attempts,
-        now_s=now_s,
-        allowed=allowed,
-        types=types,
-        requested=None if coop else requested,
-        signals=signals,
-        country=country,
-        bot=bot,
-        draws={partner.key: rng.random() for partner in in_order},
-    )
-    # Why a shuffle before a stable sort: partners of equal rank take turns at the front.
-    rng.shuffle(in_order)
-    in_order.sort(
-        key=lambda each: (
-            coop and each.key not in named,
-            each.priority,
-            -weights.get(each.key, each.weight),
-        )
-    )
-    choices = _spend([_judge(partner, page) for partner in in_order], limit)
-    unknown = sorted(named - {partner.key for partner in partners})
-    return choices + [SyncChoice(key=key, status=SyncStatus.NOT_CONFIGURED) for key in unknown]
+    named = kind.requested or frozenset()
+    choices = [(_judge(each, kind), each) for each in sorted(partners, key=_key)]
+    standings = [
+        standing_of(partner, choice)
+        for choice, partner in choices
+        if choice.status is SyncStatus.OFFERED
+    ]
+
+    def rank(standing: Standing) -> tuple[bool, int, float]:
+        partner = standing.partner
+        return kind.coop and partner.key not in named, partner.priority, -partner.weight
+
+    standings.sort(key=rank)
+    barred = [choice for choice, _ in choices if choice.status is not SyncStatus.OFFERED]
+    unknown = sorted(named - {each.key for each in partners})
+    barred += [SyncChoice(key=key, status=SyncStatus.NOT_CONFIGURED) for key in unknown]
+    ranks = tuple(tuple(group) for _, group in groupby(standings, rank))
+    return Judged(open=tuple(standings), ranks=ranks, barred=tuple(barred))
 
 
 def judge_incoming(
@@ -156,63 +139,48 @@ def judge_incoming(
     return SyncStatus.OFFERED if allowed(partner).allowed else SyncStatus.NO_CONSENT
 
 
-def _spend(judged: Sequence[SyncChoice], limit: int) -> list[SyncChoice]:
-    """Give the pixels to the first in order, and no two to one id space."""
-    known_spaces = {_space(each) for each in judged if each.status is SyncStatus.FRESH}
-    choices = []
-    for choice in judged:
-        spent = choice
-        if choice.status is SyncStatus.OFFERED:
-            if _space(choice) in known_spaces:
-                spent = replace(choice, status=SyncStatus.SAME_ID_SPACE, transport=None)
-            elif limit <= 0:
-                spent = replace(choice, status=SyncStatus.OVER_BUDGET, transport=None)
-            else:
-                limit -= 1
-                known_spaces.add(_space(choice))
-        choices.append(spent)
-    return choices
+def _key(partner: Partner) -> str:
+    return partner.key
 
 
-def _space(choice: SyncChoice) -> str:
-    return choice.partner.id_space if choice.partner else ""
+def _fresh_keys(judged: Judged, attempts: Mapping[str, int], now_s: int) -> frozenset[str]:
+    """Give the open partners that this browser was sent to a short while ago."""
+    found = []
+    for standing in judged.open:
+        moment_s = attempts.get(standing.partner.key)
+        # Why the lower bound: clocks of two tag nodes differ by moments, a future of days is
+        # nonsense.
+        if moment_s is not None and -DAY_S < now_s - moment_s < standing.refresh_s:
+            found.append(standing.partner.key)
+    return frozenset(found)
 
 
-def _judge(partner: Partner, page: Page) -> SyncChoice:
-    """Judge one partner by itself, before the budget."""
-    barred = _bar(partner, page)
+def _judge(partner: Partner, kind: PageKind) -> SyncChoice:
+    barred = _bar(partner, kind)
     if barred is not None:
         return SyncChoice(key=partner.key, partner=partner, status=barred)
-    decision = page.allowed(partner)
-    transport = _transport(partner, page.types)
+    decision = kind.allowed(partner)
+    transport = _transport(partner, kind.types)
     if not decision.allowed:
-        status = SyncStatus.NO_CONSENT
+        status, transport = SyncStatus.NO_CONSENT, None
     elif transport is None:
         status = SyncStatus.TYPE_FILTERED
-    elif _is_fresh(partner, page):
-        status = SyncStatus.FRESH
-    elif page.draws[partner.key] >= partner.sample:
-        status = SyncStatus.SAMPLED_OUT
     else:
         status = SyncStatus.OFFERED
     return SyncChoice(
-        key=partner.key,
-        partner=partner,
-        status=status,
-        transport=transport if status is SyncStatus.OFFERED else None,
-        decision=decision,
+        key=partner.key, partner=partner, status=status, transport=transport, decision=decision
     )
 
 
-def _bar(partner: Partner, page: Page) -> SyncStatus | None:
+def _bar(partner: Partner, kind: PageKind) -> SyncStatus | None:
     """Say what bars a partner before anybody asks for consent."""
     if not partner.enabled:
         return SyncStatus.DISABLED
-    if page.requested is not None and partner.key not in page.requested:
+    if not kind.coop and kind.requested is not None and partner.key not in kind.requested:
         return SyncStatus.NOT_REQUESTED
     if partner.sync.direction is Direction.IN:
         return SyncStatus.INCOMING
-    return _bar_of_browser(partner, page.signals, country=page.country, bot=page.bot)
+    return _bar_of_browser(partner, kind.signals, country=kind.country, bot=kind.bot)
 
 
 def _bar_of_browser(
@@ -244,11 +212,3 @@ def _skip(when: SkipWhen, signals: Signals) -> SyncStatus | None:
 def _transport(partner: Partner, types: frozenset[str] | FilterSettings) -> Transport | None:
     usable = types.types_for(partner.key) if isinstance(types, FilterSettings) else types
     return next((each for each in partner.sync.transports if each in usable), None)
-
-
-def _is_fresh(partner: Partner, page: Page) -> bool:
-    attempted_s = page.attempts.get(partner.key)
-    if attempted_s is None:
-        return False
-    # Why the lower bound: clocks of two tag nodes differ by moments, a future of days is nonsense.
-    return -DAY_S < page.now_s - attempted_s < partner.refresh_days * DAY_S

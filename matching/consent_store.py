@@ -111,9 +111,13 @@ class ConsentStore:
 
     def denied_audiences(self, decide: Decide) -> BitMap:
         """Find the visitors whose signals forbid recording them for audiences."""
+        return self.denied(Use.AUDIENCES, decide)
+
+    def denied(self, use: Use, decide: Decide) -> BitMap:
+        """Find the visitors whose signals forbid a use of our own."""
         denied = BitMap()
         for each in self.classes():
-            if not _allows(each, None, Use.AUDIENCES, decide):
+            if not _allows(each, None, use, decide):
                 denied |= each.visitors
         return denied
 
@@ -124,16 +128,23 @@ class ConsentStore:
 
     def classes(self) -> list[ConsentClass]:
         """Read what stands for everybody once, to decide for many partners and uses."""
+        said = self._texts()
         found = self._client.query(sql("consent_classes"), query_formats={"String": "bytes"})
         classes: dict[tuple[str | None, str], ConsentClass] = {}
-        for texts, site, state in found.result_rows:
-            signals, visitors = _folded(texts), _bitmap_of_state(state)
+        for history, site, state in found.result_rows:
+            signals, visitors = _fold_all(map(said.get, history)), _bitmap_of_state(state)
             key = (None if signals is None else encode_signals(signals), site.decode())
             if key in classes:
                 classes[key].visitors.update(visitors)
             else:
                 classes[key] = ConsentClass(signals=signals, site=key[1], visitors=visitors)
         return list(classes.values())
+
+    def _texts(self) -> dict[int, Signals]:
+        """Read every text that was ever sent, by its hash; one that cannot be read is not there."""
+        found = self._client.query(sql("consent_texts"), query_formats={"String": "bytes"})
+        read = {key: _read(text) for key, text in found.result_rows}
+        return {key: signals for key, signals in read.items() if signals is not None}
 
     def standing(self, visitor: int) -> Standing | None:
         """Give what stands for one visitor; None when it was never heard of."""
@@ -203,8 +214,21 @@ def _allows(each: ConsentClass, partner: PartnerConsent | None, use: Use, decide
 
 
 def _folded(texts: Iterable[bytes]) -> Signals | None:
+    return _fold_all(map(_read, texts))
+
+
+def _fold_all(newest_first: Iterable[Signals | None]) -> Signals | None:
+    rows = []
+    for each in newest_first:
+        if each is None:
+            return None
+        rows.append(each)
+    return fold(rows)
+
+
+def _read(text: bytes) -> Signals | None:
     try:
-        return fold([decode_signals(text.decode()) for text in texts])
+        return decode_signals(text.decode())
     except (SignalsError, UnicodeDecodeError):
         return None
 

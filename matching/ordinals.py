@@ -83,13 +83,22 @@ class Ordinals:
         live = keys.any(axis=1)
         indexes, keys = indexes[live], keys[live]
         order = np.argsort(indexes, kind="stable")[::-1]
-        heads, _ = self._distinct(keys[order])
-        indexes, keys = indexes[order[heads]], keys[order[heads]]
+        indexes, keys = indexes[order], keys[order]
+        heads, _ = self._distinct(keys)
+        if heads.size < len(keys):
+            indexes, keys = indexes[heads], keys[heads]
         self._check_single(indexes, keys)
         known, slots = self._locate(keys)
         newer = (known >= 0) & (indexes > known)
         self._move(slots[newer], known[newer], indexes[newer], keys[newer])
         self._put(indexes[known < 0], keys[known < 0])
+
+    def expect(self, count: int) -> None:
+        """Make room for so many keys at once: growing to them takes longer than entering them."""
+        self._make_room_for_keys(count)
+        wanted = 1 << int(count / FILL_MAX).bit_length()
+        if wanted > self._slots.size:
+            self._rebuild(self._slots[self._slots != 0].astype(np.int64) - 1, wanted)
 
     def forget(self, ordinals: Sequence[int]) -> None:
         """Drop the keys of these ordinals; the ordinals are never given again."""

@@ -5,7 +5,8 @@ browsers; what they mean is judged elsewhere.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,14 +18,15 @@ from matching.sql import sql
 
 LAST_MS: Final = 4_102_444_800_000
 """2100: later than everything."""
-VISITORS_MAX: Final = {"visitors_max": VISITORS_PER_ID_MAX, "first": VISITOR_FIRST}
+FAN_OUT: Final = "fan_out"
+SUSPECTS_PER_QUERY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
 
 
 class PartnerHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How well a partner answers: `returned` counts offers answered with an id that was stored.
 
     `refused` counts by reason; `fan_out` among them is the visitors whose id too many others carry
-    too. `unanswered` counts the offers since the last answer.
+    too. `unanswered` counts the offers since the last answer, to five minutes and never too many.
     """
 
     partner: str
@@ -46,7 +48,7 @@ class PartnerHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartnerDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One day of one partner with one family of browsers: offers, and those that were answered."""
+    """One day of one partner with one family of browsers: offers, and answers that came then."""
 
     partner: str
     day: dt.date
@@ -55,41 +57,108 @@ class PartnerDay(msgspec.Struct, frozen=True, kw_only=True):
     returned: int
 
 
+class PartnerAnswers(msgspec.Struct, frozen=True, kw_only=True):
+    """What all partners did since a time, by partner, and by partner, day and browser."""
+
+    health: list[PartnerHealth]
+    days: list[PartnerDay]
+
+
+class _Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of one action and reason of one partner on one day with one family of browsers."""
+
+    partner: str
+    day: dt.date
+    browser: str
+    action: str
+    reason: str
+    counted: int
+    last_ms: int
+
+
 class PartnerAnswersStore:
     """Questions to the table `partner_ids` about partners."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, suspects: Callable[[], Sequence[int]]) -> None:
         self._client = client
+        self._suspects = suspects
 
-    def health(self, *, since_ms: int, settled_ms: int | None = None) -> list[PartnerHealth]:
-        """Give each partner's offers, answers and refusals since then.
+    def read(
+        self, *, since_ms: int, settled_ms: int | None = None, time_zone: str = "UTC"
+    ) -> PartnerAnswers:
+        """Count what partners did since then.
 
         Offers after `settled_ms` may still be answered: they do not count as unanswered.
         """
-        since = {"since_ms": since_ms}
-        refusals: dict[str, dict[str, int]] = {}
-        for query, more in (("partner_refusals", {}), ("fan_out_visitors", VISITORS_MAX)):
-            for partner, reason, count in self._rows(query, **since, **more):
-                refusals.setdefault(partner, {})[reason] = count
-        settled = {"settled_ms": LAST_MS if settled_ms is None else settled_ms}
-        unanswered = dict(self._rows("unanswered_offers", **since, **settled))
-        return [
-            PartnerHealth(
-                partner=partner,
-                offered=offered,
-                returned=returned,
-                refusals=refusals.get(partner, {}),
-                unanswered=unanswered.get(partner, 0),
-                last_returned_ms=last_ms,
-            )
-            for partner, offered, returned, last_ms in self._rows("partner_health", **since)
-        ]
+        names = _Counted.__struct_fields__
+        rows = self._rows("partner_answers", since_ms=since_ms, time_zone=time_zone)
+        counted = [_Counted(**dict(zip(names, row, strict=True))) for row in rows]
+        settled = LAST_MS if settled_ms is None else settled_ms
+        unanswered = dict(self._rows("unanswered_offers", since_ms=since_ms, settled_ms=settled))
+        fan_out = self._fan_out(since_ms)
+        partners = sorted({each.partner for each in counted})
+        return PartnerAnswers(
+            health=[
+                _health(
+                    partner,
+                    [each for each in counted if each.partner == partner],
+                    unanswered=unanswered.get(partner, 0),
+                    fan_out=fan_out[partner],
+                )
+                for partner in partners
+            ],
+            days=_days(counted),
+        )
 
-    def days(self, *, since_ms: int, time_zone: str = "UTC") -> list[PartnerDay]:
-        """Give offers and answers since then by partner, calendar day and family of browsers."""
-        rows = self._rows("partner_days", since_ms=since_ms, time_zone=time_zone)
-        names = PartnerDay.__struct_fields__
-        return [PartnerDay(**dict(zip(names, row, strict=True))) for row in rows]
+    def _fan_out(self, since_ms: int) -> Counter[str]:
+        """Count the visitors whose id too many others carry too, by partner."""
+        suspects, found = self._suspects(), Counter[str]()
+        for begin in range(0, len(suspects), SUSPECTS_PER_QUERY_MAX):
+            rows = self._rows(
+                "fan_out_visitors",
+                since_ms=since_ms,
+                ordinals=list(suspects[begin : begin + SUSPECTS_PER_QUERY_MAX]),
+                visitors_max=VISITORS_PER_ID_MAX,
+                first=VISITOR_FIRST,
+            )
+            found.update(dict(rows))
+        return found
 
     def _rows(self, query: str, **parameters: Any) -> Sequence[Any]:
         return self._client.query(sql(query), parameters=parameters).result_rows
+
+
+def _health(
+    partner: str, counted: Sequence[_Counted], *, unanswered: int, fan_out: int
+) -> PartnerHealth:
+    answers = [each for each in counted if each.action == "stored"]
+    refusals: Counter[str] = Counter({FAN_OUT: fan_out} if fan_out else {})
+    for each in counted:
+        if each.action == "refused":
+            refusals[each.reason] += each.counted
+    return PartnerHealth(
+        partner=partner,
+        offered=sum(each.counted for each in counted if each.action == "offered"),
+        returned=sum(each.counted for each in answers),
+        refusals=dict(refusals),
+        unanswered=unanswered,
+        last_returned_ms=max((each.last_ms for each in answers), default=0),
+    )
+
+
+def _days(counted: Iterable[_Counted]) -> list[PartnerDay]:
+    found: dict[tuple[str, dt.date, str], Counter[str]] = {}
+    for each in counted:
+        if each.action != "refused":
+            name = (each.partner, each.day, each.browser)
+            found.setdefault(name, Counter())[each.action] += each.counted
+    return [
+        PartnerDay(
+            partner=partner,
+            day=day,
+            browser=browser,
+            offered=counts["offered"],
+            returned=counts["stored"],
+        )
+        for (partner, day, browser), counts in sorted(found.items())
+    ]

@@ -45,17 +45,20 @@ def check_shape(rules: IdRules, text: str) -> IdStatus:
 
 
 NOBODY: Final = re.compile(
-    r"[0-]+|-1|null|undefined|none|nil|nan|true|false|unknown|anonymous|opt[-_ ]?out",
+    r"[0-]+|-1|null|undefined|none|nil|nan|true|false|unknown|anonymous|opt(ed)?[-_ ]?out",
     re.IGNORECASE,
 )
+_NAME: Final = "[A-Za-z_]+[0-9]{0,2}"
 MACRO_SHAPES: Final = re.compile(
-    r"\$\$?[A-Za-z_]+(\$\$)?|\$?\{+[A-Za-z_.]+\}+|\[[A-Za-z_]+\]|%%?[A-Za-z_]+%%?|<[A-Za-z_]+>"
+    rf"\$\$?{_NAME}(\$\$)?|\$?\{{+{_NAME}(\.{_NAME})*\}}+|\[{_NAME}\]|%%?{_NAME}%%?|<{_NAME}>"
     r"|#[A-Za-z_]+|__[A-Za-z]+__|@[A-Za-z]+@|33X[A-Z]+33X"
 )
 
 
 def _is_macro(macro: str, text: str) -> bool:
-    forms = {text, unquote(text)}
+    # Why twice: a partner that does not know its macro hands it back as often encoded as it came.
+    once = unquote(text)
+    forms = {text, once, unquote(once)}
     return bool(macro and macro in forms) or any(map(MACRO_SHAPES.fullmatch, forms))
 
 

@@ -4,7 +4,6 @@ Rows of offers, stored, deleted, refused and waiting ids come in and are never c
 and open offers come out. Each (id space, id) has its own dense ordinal.
 """
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,15 +15,14 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of
+from matching.id_ordinals_store import IdOrdinalsStore
 from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST
-from matching.ordinals import Keys, Ordinals, keys_of_text
 from matching.partner_answers_store import PartnerAnswersStore
 from matching.partner_facts import VISITORS_PER_ID_MAX
 from matching.rows_store import all_numbers, ticks
 from matching.sql import sql
 
 DAY_MS: Final = 86_400_000
-ID_ORDINAL_FIRST: Final = 1
 OF_CUSTOMERS: Final = {"first": CUSTOMER_FIRST, "last": VISITOR_FIRST - 1}
 NO_CHUNK: Final = (1 << 64) - 1
 ORDINALS_PER_QUERY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
@@ -61,7 +59,7 @@ class PartnerIdColumns(msgspec.Struct, frozen=True, kw_only=True):
     id_ordinal: Sequence[int] | NDArray[np.uint32]
     source: Sequence[str]
     browser: Sequence[str] = ()
-    """The family of the browser that an offer was made to; may be left out."""
+    """The family of the browser that was offered or answered; may be left out."""
 
     def __post_init__(self) -> None:
         """Fill in the one column that may be left out."""
@@ -84,6 +82,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     partner: str
     visitor: int
     at_ms: int
+    browser: str = ""
 
 
 class WaitingId(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,23 +114,17 @@ class PartnerIdsStore:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self.answers = PartnerAnswersStore(client)
+        self._ordinals = IdOrdinalsStore(client)
+        self.answers = PartnerAnswersStore(client, self._ordinals.suspects)
         self._lock = threading.RLock()
-        self._cache = Ordinals(first=ID_ORDINAL_FIRST, last=ORDINAL_LAST, seed=os.urandom(16))
 
     def open(self) -> None:
         """Fill the ordinals of ids from the table; those given and not stored yet keep theirs."""
-        with self._lock:
-            with self._client.query_column_block_stream(sql("id_ordinal_rows")) as blocks:
-                for ordinals, spaces, ids in blocks:
-                    self._cache.load(np.array(ordinals, dtype=np.uint32), _keys(spaces, ids))
-            last = self._client.query(sql("last_id_ordinal")).result_rows[0][0]
-            self._cache.reserve_through(last)
+        self._ordinals.open()
 
     def id_ordinals(self, id_space: str, ids: Sequence[str]) -> NDArray[np.uint32]:
         """Give every id its ordinal; it is kept by the row that is stored with it."""
-        with self._lock:
-            return self._cache.assign(_keys([id_space] * len(ids), ids)).ordinals
+        return self._ordinals.give(id_space, ids)
 
     def insert(self, columns: PartnerIdColumns) -> None:
         """Store rows."""
@@ -140,6 +133,7 @@ class PartnerIdsStore:
         values = [getattr(columns, name) for name in PartnerIdColumns.__struct_fields__]
         values[COLUMNS.index("received_at")] = ticks(columns.received_at_ms)
         self._client.insert("partner_ids", values, column_names=COLUMNS, column_oriented=True)
+        self._ordinals.stored(columns.id_ordinal, columns.visitor)
 
     def rows_of_chunk(self, chunk: int) -> NDArray[np.uint32]:
         """Give the rows of a chunk that are in the table."""
@@ -190,8 +184,7 @@ class PartnerIdsStore:
         """Give the offers since then, in chunks before this one, that have no id yet, by nonce."""
         rows = self._since("open_offers", since_ms, before_chunk)
         return {
-            nonce: Offer(nonce=nonce, partner=partner, visitor=visitor, at_ms=at_ms)
-            for nonce, partner, visitor, at_ms in rows
+            row[0]: Offer(**dict(zip(Offer.__struct_fields__, row, strict=True))) for row in rows
         }
 
     def answered(self, *, since_ms: int, before_chunk: int | None = None) -> dict[int, int]:
@@ -251,11 +244,11 @@ class PartnerIdsStore:
         with self._lock:
             if gone:
                 # Why first: seats' ledgers tell ids by ordinal, so the highest must stay taken.
-                self._keep_taken(self._cache.next_ordinal - 1, rows[0].received_at_ms)
+                self._keep_taken(self._ordinals.highest(), rows[0].received_at_ms)
             parameters = {"visitors": list(visitors)}
             self._client.command(sql("erase_partner_ids"), parameters=parameters)
             still = self.ids_of(sorted(gone))
-            self._cache.forget(sorted(gone - still.keys()))
+            self._ordinals.forget(sorted(gone - still.keys()))
 
     def _since(self, query: str, since_ms: int, before_chunk: int | None) -> Sequence[Any]:
         chunk = NO_CHUNK if before_chunk is None else before_chunk
@@ -280,13 +273,6 @@ class PartnerIdsStore:
                 source=["erasure"],
             )
         )
-
-
-def _keys(spaces: Sequence[str], ids: Sequence[str]) -> Keys:
-    """Make a key of each id within its space; the empty id is nobody's."""
-    return keys_of_text(
-        [f"{space}\0{each}" if each else "" for space, each in zip(spaces, ids, strict=True)]
-    )
 
 
 def _life(id_space: str, as_of_ms: int, lives_days: int) -> dict[str, object]:

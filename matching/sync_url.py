@@ -6,6 +6,7 @@ Makes no token and decides no consent.
 
 import base64
 import re
+import secrets
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -28,6 +29,10 @@ MACRO: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 BUILT_IN_MACROS: Final = frozenset({"redirect", "our_id", "token", "consent_params"})
 UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 """What stays the same however often it is percent-encoded."""
+TOKEN: Final = "\0token"  # noqa: S105 - a part's name
+OUR_ID: Final = "\0our_id"
+CONSENT: Final = "\0consent"
+"""Parts of a planned URL that differ between browsers; no URL holds a zero byte."""
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -37,6 +42,34 @@ class Returned(Struct, frozen=True, kw_only=True):
     id: str
     token: str
     error: str
+
+
+class UrlPlan(Struct, frozen=True, kw_only=True):
+    """A partner's URL but for what differs between browsers: as `sync_url` renders it, sooner."""
+
+    parts: tuple[str, ...]
+    """Text, and the names of what stands between."""
+
+    def render(self, *, token: str, our_id: str, consent: str) -> str:
+        """Give the URL; `our_id` as `write_our_id` wrote it, `consent` as `consent_query` did."""
+        values = {TOKEN: token, OUR_ID: our_id, CONSENT: consent}
+        return "".join([values.get(part, part) for part in self.parts])
+
+
+def plan_url(partner: Partner, *, base: str) -> UrlPlan:
+    """Render all that is the same for every browser; the partner must pass nothing on."""
+    marks = {name: secrets.token_hex(16) for name in (TOKEN, OUR_ID, CONSENT)}
+    callback = callback_url(partner, base=base, token=marks[TOKEN])
+    text = _rendered(
+        partner,
+        callback=callback,
+        token=marks[TOKEN],
+        our_id=marks[TOKEN] if _carries_token(partner.sync) else marks[OUR_ID],
+        consent=marks[CONSENT],
+    )
+    names = {mark: name for name, mark in marks.items()}
+    found = re.split(f"({'|'.join(names)})", text)
+    return UrlPlan(parts=tuple(names.get(part, part) for part in found if part))
 
 
 def sync_url(
@@ -53,16 +86,14 @@ def sync_url(
     `passed` is what the partner's own call carried, where the partner starts the sync.
     """
     sync = partner.sync
-    travels_as_our_id = sync.token_place is TokenPlace.OUR_ID_PARAM
-    values = {name: quoted(value, "/:") for name, value in partner.account.items()}
-    values |= {name: quote(passed.get(name, ""), safe="") for name in sync.passes}
-    values["redirect"] = _redirect(sync, callback, token)
-    values["our_id"] = _quoted_token(
-        token if travels_as_our_id else write_our_id(sync.our_id_encoding, our_id)
+    return _rendered(
+        partner,
+        callback=callback,
+        token=token,
+        our_id=token if _carries_token(sync) else write_our_id(sync.our_id_encoding, our_id),
+        consent=consent_query(sync.consent_params, signals),
+        passed=passed,
     )
-    values["token"] = _quoted_token(token)
-    values["consent_params"] = consent_query(sync.consent_params, signals)
-    return MACRO.sub(lambda match: values[match[1]], sync.url_template)
 
 
 def callback_url(partner: Partner, *, base: str, token: str) -> str:
@@ -101,6 +132,30 @@ def consent_query(params: ConsentParams, signals: Signals) -> str:
         (params.gpp_sid, ",".join(map(str, signals.gpp_sid))),
     )
     return "".join(f"&{name}={quoted(value)}" for name, value in pairs if name and value)
+
+
+def _carries_token(sync: Sync) -> bool:
+    """Tell whether the token travels in our id's place."""
+    return sync.token_place is TokenPlace.OUR_ID_PARAM
+
+
+def _rendered(
+    partner: Partner,
+    *,
+    callback: str,
+    token: str,
+    our_id: str,
+    consent: str,
+    passed: Mapping[str, str] = NOTHING,
+) -> str:
+    sync = partner.sync
+    values = {name: quoted(value, "/:") for name, value in partner.account.items()}
+    values |= {name: quote(passed.get(name, ""), safe="") for name in sync.passes}
+    values["redirect"] = _redirect(sync, callback, token)
+    values["our_id"] = _quoted_token(our_id)
+    values["token"] = _quoted_token(token)
+    values["consent_params"] = consent
+    return MACRO.sub(lambda match: values[match[1]], sync.url_template)
 
 
 def _redirect(sync: Sync, callback: str, token: str) -> str:

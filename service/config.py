@@ -17,6 +17,7 @@ import msgspec
 
 from audiences.exports.seats import Seat, SeatErrors, load_seats
 from audiences.rfm import RfmSettings
+from matching.consent.site_default import fault_of_default
 from matching.consent.vendor_list import VendorList, VendorListError, read_vendor_list
 from matching.crm_import import CrmColumns
 from matching.partner_facts import Partner
@@ -106,15 +107,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def warnings(self) -> list[str]:
-        """Say what works on this machine alone."""
-        if self.service.public_url:
-            return []
-        why = (
-            "service.toml has no public_url: cookie sync is offered only where this service is "
-            "called by a host of the site's own pages, or on this machine; give the URL by which "
-            "browsers reach it, such as https://t.shop.example"
-        )
-        return [why]
+        """Say what works on this machine alone, and what holds for nobody."""
+        found = [
+            f"sites/{site.key}.toml gives consent_default by country, but all visitors count as "
+            "from the EEA: name the country_header of a proxy among service.toml's trusted_proxies"
+            for site in self.sites
+            if not isinstance(site.consent_default, str)
+            and not (site.country_header and self.service.trusted_proxies)
+        ]
+        if not self.service.public_url:
+            found.append(
+                "service.toml has no public_url: cookie sync is offered only where this service is "
+                "called by a host of the site's own pages, or on this machine; give the URL by "
+                "which browsers reach it, such as https://t.shop.example"
+            )
+        return found
 
     def site(self, key: str) -> Site | None:
         """Find a site by key."""
@@ -148,7 +155,9 @@ def load_config(folder: Path) -> Config:
     errors += _site_faults(folder, sites)
     partners = _gather(lambda: load_partners(folder), PartnerErrors, errors, [])
     seats = _gather(lambda: load_seats(folder), SeatErrors, errors, [])
-    errors += _seat_faults(folder, seats, partners)
+    # Why only then: a partner whose file is wrong is known, and no fault of its seats.
+    if partners or not errors:
+        errors += _seat_faults(folder, seats, partners)
     config = Config(
         folder=folder,
         sites=sites,
@@ -205,6 +214,9 @@ def _site_faults(folder: Path, sites: tuple[Site, ...]) -> list[str]:
             for value in sorted({each for each in values if values.count(each) > 1})
         ]
     for site in sites:
+        fault = fault_of_default(site.consent_default)
+        if fault:
+            faults.append(f"{place / site.key}.toml: {fault}")
         secret = site.identify_secret
         if secret and len(secret.encode()) < IDENTIFY_SECRET_BYTES_MIN:
             faults.append(

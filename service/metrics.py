@@ -15,6 +15,8 @@ import msgspec
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client import Counter as Metric
 
+from matching.consent.decision import Decision
+
 REGISTRY: Final = CollectorRegistry()
 
 RECEIVED: Final = Metric(
@@ -37,6 +39,18 @@ BALANCE_OFF: Final = Gauge(
 QUARANTINED: Final = Gauge(
     "jumelle_quarantined_chunks",
     "Damaged chunks of which bytes are set aside",
+    registry=REGISTRY,
+)
+CONSENT_DECISIONS: Final = Metric(
+    "jumelle_consent_decisions",
+    "Consent decisions taken, by the signal that decided and why; what was said alike to one site "
+    "is decided once",
+    ["signal", "decision", "reason"],
+    registry=REGISTRY,
+)
+DATABASE_FREE: Final = Gauge(
+    "jumelle_database_disk_free_bytes",
+    "Free bytes on the embedded database's disk; below its reserve nothing is loaded",
     registry=REGISTRY,
 )
 TICK_SECONDS: Final = Gauge(
@@ -91,11 +105,13 @@ class Balance:
 
     def received(self, *, kept: int, dropped: Counter[str]) -> None:
         """Count what one request brought."""
+        lost = dropped.total() if dropped else 0
         with self._lock:
-            self._received += kept + dropped.total()
+            self._received += kept + lost
             self._waiting += kept
-            self._dropped.update(dropped)
-        RECEIVED.inc(kept + dropped.total())
+            if lost:
+                self._dropped.update(dropped)
+        RECEIVED.inc(kept + lost)
         for reason, count in dropped.items():
             DROPPED.labels(reason).inc(count)
 
@@ -153,6 +169,12 @@ class Balance:
                 handed_over=0 if in_spool is None else self._waiting - in_spool,
                 off=self._off,
             )
+
+
+def count_decision(decision: Decision) -> None:
+    """Count one decision about consent."""
+    answer = "allowed" if decision.allowed else "denied"
+    CONSENT_DECISIONS.labels(decision.signal, answer, decision.reason).inc()
 
 
 def exposition() -> bytes:

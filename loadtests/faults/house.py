@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ ADMIN_KEY: Final = "jk_the-admin-of-the-fault-lab"
 SERVER_KEY: Final = "the fault lab's secret server key"
 HEAD: Final = {"Authorization": f"Bearer {ADMIN_KEY}"}
 WAIT_S: Final = 90.0
+WAITING: Final = {".open", ".chunk", ".torn"}
 
 Child = subprocess.Popen[bytes]
 
@@ -127,12 +129,13 @@ class House:
 
     def waiting(self) -> list[Path]:
         """List the files that the loader has still to take or to let go."""
-        return [
-            path
-            for path in self.spool.glob("*/*")
-            if path.parent.name != "quarantine" and path.suffix in {".open", ".chunk", ".torn"}
-            if path.is_file() and not path.is_symlink()
-        ]
+        found: list[Path] = []
+        for folder in self.spool.iterdir():
+            if folder.name == "quarantine" or not folder.is_dir():
+                continue
+            with suppress(FileNotFoundError):  # the folder of a dead writer, taken away just now
+                found += [path for path in folder.iterdir() if path.suffix in WAITING]
+        return [path for path in found if path.is_file() and not path.is_symlink()]
 
     def waits_closed(self, *, s: float) -> None:
         """Wait until the chunks that are open now are closed."""

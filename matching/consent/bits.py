@@ -1,11 +1,10 @@
 """Reads numbers of any width from the base64url text of a consent string, left to right.
 
-A read past the end is an error, never zeros or ones: a string that was cut must not decode.
-Work is bounded by the text's length.
+A read past the end is an error, never zeros or ones: a string that was cut must not decode. So is
+what no encoder writes: overlapping ranges, ones in the padding. Work is bounded by the length.
 """
 
-import base64
-import re
+from binascii import Error, a2b_base64
 from typing import Final
 
 import msgspec
@@ -13,9 +12,15 @@ import msgspec
 TEXT_CHARS_MAX: Final = 8192
 """Longer consent strings are refused before anything looks at them."""
 
-_ALPHABET: Final = re.compile(r"[A-Za-z0-9_-]+")
-_PAD_BITS_MAX: Final = 23
+_URL_SAFE: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
+"""Turns the two signs of base64url into base64's, and these and `=` into none at all."""
+PAD_BITS_MAX: Final = 23
 """Encoders fill up to whole bytes and whole characters, so to 24 bits at most."""
+_IS_RANGE: Final = 1 << 16
+_FILLED_UP: Final = (b"", b"A", b"AA", b"AAA")
+
+Ranges = tuple[tuple[int, ...], tuple[int, ...]]
+"""First and last numbers, ascending and apart."""
 
 
 class UnreadableError(ValueError):
@@ -28,30 +33,82 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+def unreadable(problem: ValueError) -> Unreadable:
+    """Say why a text cannot be read."""
+    if isinstance(problem, UnreadableError):
+        return Unreadable(why=str(problem))
+    is_text = not isinstance(problem, Error)
+    return Unreadable(why="ends before its last field" if is_text else "not base64url text")
+
+
+def signs_of(text: str) -> bytes:
+    """Give a text's signs as base64 has them; a sign that base64url lacks becomes none at all."""
+    if len(text) > TEXT_CHARS_MAX:
+        raise UnreadableError(f"longer than {TEXT_CHARS_MAX} characters")
+    try:
+        return text.encode("ascii").translate(_URL_SAFE)
+    except UnicodeEncodeError:
+        raise UnreadableError("not base64url text") from None
+
+
+def number_of(signs: bytes) -> int:
+    """Give all bits of one piece of text as one number; there are six for each sign."""
+    # Why: these formats pack 6 bits a sign, so any number of signs is right.
+    surplus = -len(signs) % 4
+    if surplus:
+        signs += _FILLED_UP[surplus]
+        return int.from_bytes(a2b_base64(signs, strict_mode=True), "big") >> 6 * surplus
+    return int.from_bytes(a2b_base64(signs, strict_mode=True), "big")
+
+
 class Bits:
-    """The bits of one text, read from left to right."""
+    """The bits of one piece of text, from left to right; `left` of `number` are not read yet.
 
-    __slots__ = ("_digits", "_position")
+    Reading past the end is a ValueError: nobody can shift by less than nothing.
+    """
 
-    def __init__(self, text: str) -> None:
-        if len(text) > TEXT_CHARS_MAX or not _ALPHABET.fullmatch(text):
-            raise UnreadableError("not base64url text of an accepted length")
-        # Why: these formats pack 6 bits a character, so any number of characters is right.
-        filled = base64.urlsafe_b64decode(text + "A" * (-len(text) % 4))
-        # Why: slicing ones and zeros and int(.., 2) is the fastest read that Python has.
-        self._digits = f"{int.from_bytes(filled, 'big'):0{8 * len(filled)}b}"[: 6 * len(text)]
-        self._position = 0
+    __slots__ = ("left", "number")
+
+    def __init__(self, signs: bytes) -> None:
+        self.number = number_of(signs)
+        self.left = 6 * len(signs)
 
     def read(self, width: int) -> int:
         """Read the next `width` bits as an unsigned number."""
-        start = self._position
-        stop = self._position = start + width
-        if stop > len(self._digits):
-            raise UnreadableError(f"ends {stop - len(self._digits)} bits too early")
-        return int(self._digits[start:stop], 2) if width else 0
+        left = self.left = self.left - width
+        return self.number >> left & ((1 << width) - 1)
 
     def finish(self) -> None:
-        """Refuse more after the last field than an encoder's padding, whose value is ignored."""
-        surplus = len(self._digits) - self._position
-        if surplus > _PAD_BITS_MAX:
-            raise UnreadableError(f"has {surplus} bits after the last field")
+        """Refuse more after the last field than an encoder's padding, which is all zeros."""
+        finish(self.number, self.left)
+
+
+def read_ranges(number: int, left: int, count: int, last: int) -> tuple[Ranges, int]:
+    """Read range entries of vendors, which lie within 1 to `last`, ascending and apart.
+
+    What is left of `number` comes in, and out again behind them.
+    """
+    starts: list[int] = []
+    ends: list[int] = []
+    before = 0
+    for _ in range(count):
+        left -= 17
+        start = end = number >> left & 0x1FFFF
+        if start > _IS_RANGE:
+            start -= _IS_RANGE
+            left -= 16
+            end = number >> left & 0xFFFF
+        if not before < start <= end:
+            raise UnreadableError(f"has the range {start}-{end} after {before}")
+        before = end
+        starts.append(start)
+        ends.append(end)
+    if before > last:
+        raise UnreadableError(f"has a range up to {before} of {last}")
+    return (tuple(starts), tuple(ends)), left
+
+
+def finish(number: int, left: int, pad_bits_max: int = PAD_BITS_MAX) -> None:
+    """Refuse more after the last field than an encoder's padding, which is all zeros."""
+    if left > pad_bits_max or number & ((1 << left) - 1):
+        raise UnreadableError(f"has {left} bits after the last field, or ones in its padding")

@@ -5,15 +5,21 @@ present but unreadable denies every use. Erasure and suppression are not known h
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from enum import StrEnum, auto
-from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from matching.consent.bits import Unreadable
+from matching.consent.decision import (
+    NO_VENDOR_LISTS,
+    Decision,
+    PartnerConsent,
+    Reason,
+    Signal,
+)
 from matching.consent.gpp import TCF_EU, US_PRIVACY, Gpp, decode_gpp
 from matching.consent.signals import Signals, Use, decode_signals, encode_signals
+from matching.consent.site_default import SiteDefault, allows_silent, is_outside_eea
 from matching.consent.tcf import TcString, decode_tcf
 from matching.consent.tcf_permission import allows_us, allows_vendor, is_current, is_valid
 from matching.consent.us_privacy import SaleChoice, read_us_privacy
@@ -33,64 +39,10 @@ __all__ = [
     "encode_signals",
 ]
 
-
-class Signal(StrEnum):
-    """Which signal decided."""
-
-    OPT_OUT = auto()
-    GPC = auto()
-    GPP = auto()
-    US_PRIVACY = auto()
-    TCF = auto()
-    EXPLICIT = auto()
-    SITE_DEFAULT = auto()
-
-
-class Reason(StrEnum):
-    """Why a use is allowed or denied."""
-
-    ALLOWED = auto()
-    OPTED_OUT = auto()
-    GPC = auto()
-    GPP_UNREADABLE = auto()
-    GPP_SECTION_UNKNOWN = auto()
-    """A section applies that is missing or that nobody here can read."""
-    GPP_OPT_OUT = auto()
-    GPP_CHILD = auto()
-    USP_UNREADABLE = auto()
-    USP_OPT_OUT = auto()
-    TCF_MISSING = auto()
-    TCF_UNREADABLE = auto()
-    TCF_INVALID = auto()
-    TCF_EXPIRED = auto()
-    TCF_PURPOSE = auto()
-    TCF_VENDOR = auto()
-    NO_GVL_ID = auto()
-    NO_VENDOR_LIST = auto()
-    EXPLICIT_DENIAL = auto()
-    DEFAULT_DENY = auto()
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer, the signal that gave it and why."""
-
-    allowed: bool
-    signal: Signal
-    reason: Reason
-
-
-class PartnerConsent(msgspec.Struct, frozen=True, kw_only=True):
-    """A partner's number in the vendor list, and purposes it needs beyond those of the use."""
-
-    gvl_id: int | None
-    purposes: tuple[int, ...] = ()
-
-
-NO_VENDOR_LISTS: Final[Mapping[int, VendorList]] = MappingProxyType({})
-
 _OUR_PURPOSES: Final[Mapping[Use, tuple[int, ...]]] = {
     Use.STORE: (1,),
     Use.AUDIENCES: (3, 9),
+    Use.LOOKALIKES: (3, 9, 10),
     Use.SYNC: (1,),
     Use.EXPORT: (3, 4),
     Use.PERSONALISE: (4,),
@@ -101,10 +53,17 @@ _SALES: Final = frozenset({Use.SYNC, Use.EXPORT})
 _EXPLICIT_KEYS: Final[Mapping[Use, tuple[str, ...]]] = {
     Use.STORE: ("store",),
     Use.AUDIENCES: ("audiences",),
+    Use.LOOKALIKES: ("audiences",),
     Use.SYNC: ("sync",),
     Use.EXPORT: ("audiences", "sync"),
     Use.PERSONALISE: ("personalise",),
 }
+GOOGLE_GVL_ID: Final = 755
+_GOOGLE_KEYS: Final[Mapping[Use, tuple[str, ...]]] = {
+    Use.SYNC: ("ad_user_data",),
+    Use.EXPORT: ("ad_user_data", "ad_personalization"),
+}
+"""What Google wants to know before it is given an id, and before it is told of audiences."""
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +78,7 @@ def decide(
     signals: Signals,
     use: Use,
     *,
-    default: Literal["allow", "deny"],
+    default: SiteDefault,
     partner: PartnerConsent | None = None,
     vendor_lists: Mapping[int, VendorList] = NO_VENDOR_LISTS,
     as_of_ms: int | None = None,
@@ -140,7 +99,7 @@ def decide(
             return Decision(allowed=False, signal=signal, reason=reason)
     if permitted_by is not None:
         return Decision(allowed=True, signal=permitted_by, reason=Reason.ALLOWED)
-    allowed = default == "allow"
+    allowed = allows_silent(default, signals.country)
     return Decision(
         allowed=allowed,
         signal=Signal.SITE_DEFAULT,
@@ -199,6 +158,8 @@ def _judge_section(section: int, gpp: Gpp, asked: _Asked) -> Reason | None:
         return Reason.GPC
     if us.opted_out and asked.use in _SALES:
         return Reason.GPP_OPT_OUT
+    if us.unasked and asked.use in _SALES:
+        return Reason.GPP_NO_NOTICE
     return Reason.ALLOWED if us.may_sell else None
 
 
@@ -279,6 +240,18 @@ def _judge_explicit(asked: _Asked) -> Reason | None:
     return Reason.ALLOWED if all(answers) else None
 
 
+def _judge_google(asked: _Asked) -> Reason | None:
+    """Judge Google's two fields for Google alone; they forbid and never permit by themselves."""
+    if asked.partner is None or asked.partner.gvl_id != GOOGLE_GVL_ID:
+        return None
+    explicit = asked.signals.explicit or {}
+    answers = [explicit.get(key) for key in _GOOGLE_KEYS.get(asked.use, ())]
+    if False in answers:
+        return Reason.GOOGLE_DENIAL
+    must_answer = asked.use is Use.EXPORT and not is_outside_eea(asked.signals.country)
+    return Reason.GOOGLE_MISSING if must_answer and None in answers else None
+
+
 _JUDGES: Final[tuple[tuple[Signal, Callable[[_Asked], Reason | None]], ...]] = (
     (Signal.OPT_OUT, _judge_opt_out),
     (Signal.GPC, _judge_gpc),
@@ -286,4 +259,5 @@ _JUDGES: Final[tuple[tuple[Signal, Callable[[_Asked], Reason | None]], ...]] = (
     (Signal.US_PRIVACY, _judge_us_privacy),
     (Signal.TCF, _judge_tcf),
     (Signal.EXPLICIT, _judge_explicit),
+    (Signal.GOOGLE, _judge_google),
 )

@@ -9,12 +9,22 @@ from typing import Final
 
 import msgspec
 
-from matching.consent.bits import TEXT_CHARS_MAX, Bits, Unreadable, UnreadableError
+from matching.consent.bits import (
+    TEXT_CHARS_MAX,
+    Bits,
+    Unreadable,
+    UnreadableError,
+    signs_of,
+    unreadable,
+)
 
 TCF_EU: Final = 2
 US_PRIVACY: Final = 6
 
 _CACHED_STRINGS_MAX: Final = 2048
+_CACHED_HEADERS_MAX: Final = 1024
+"""Few headers are met: one for each set of sections."""
+_TYPE_AND_VERSION: Final = 3 << 6 | 1
 _SECTIONS_MAX: Final = 64
 _SECTION_ID_MAX: Final = 4095
 
@@ -36,21 +46,25 @@ def decode_gpp(text: str) -> Gpp | Unreadable:
 def _decode_cached(text: str) -> Gpp | Unreadable:
     header, *sections = text.split("~")
     try:
-        ids = _read_header(Bits(header))
-    except UnreadableError as error:
-        return Unreadable(why=str(error))
+        ids = _read_header(header)
+    except ValueError as problem:
+        return unreadable(problem)
     if len(ids) != len(sections):
         return Unreadable(why=f"names {len(ids)} sections and has {len(sections)}")
     return Gpp(sections=dict(zip(ids, sections, strict=True)))
 
 
-def _read_header(bits: Bits) -> list[int]:
-    kind, version = bits.read(6), bits.read(6)
-    if (kind, version) != (3, 1):
-        raise UnreadableError(f"has header type {kind} version {version}, not 3 and 1")
+@lru_cache(maxsize=_CACHED_HEADERS_MAX)
+def _read_header(text: str) -> tuple[int, ...]:
+    bits = Bits(signs_of(text))
+    head = bits.read(24)
+    if head >> 12 != _TYPE_AND_VERSION:
+        raise UnreadableError(
+            f"has header type {head >> 18} version {head >> 12 & 63}, not 3 and 1"
+        )
     ids: list[int] = []
     last = 0
-    for _ in range(bits.read(12)):
+    for _ in range(head & 0xFFF):
         is_range = bits.read(1)
         first = last + _read_fibonacci(bits)
         last = first + _read_fibonacci(bits) if is_range else first
@@ -58,7 +72,7 @@ def _read_header(bits: Bits) -> list[int]:
             raise UnreadableError(f"names section {last} or more than {_SECTIONS_MAX} sections")
         ids.extend(range(first, last + 1))
     bits.finish()
-    return ids
+    return tuple(ids)
 
 
 def _read_fibonacci(bits: Bits) -> int:

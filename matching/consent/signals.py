@@ -10,10 +10,11 @@ import msgspec
 
 
 class Use(StrEnum):
-    """What we want to do: set our cookie, record for audiences, sync, send out, personalise."""
+    """What we want to do: set our cookie, record, find twins, sync, send out, personalise."""
 
     STORE = auto()
     AUDIENCES = auto()
+    LOOKALIKES = auto()
     SYNC = auto()
     EXPORT = auto()
     PERSONALISE = auto()
@@ -34,6 +35,13 @@ class Signals(
     opted_out: bool = False
     by_server: bool = False
     """Sent by a server, which cannot see the browser's GPC header."""
+    country: str = ""
+    """Where the visitor is, as a trusted proxy says; it decides which default holds."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether nothing was said; where somebody is says nothing."""
+        return self == Signals(country=self.country)
 
 
 class SignalsError(ValueError):
@@ -56,7 +64,7 @@ def decode_signals(text: str) -> Signals:
         return Signals()
     try:
         return _DECODER.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise SignalsError(
             f"Stored consent signals cannot be read: {error}. Deny, and look where they came from."
         ) from error

@@ -29,6 +29,7 @@ def is_valid(tc: TcString) -> bool:
     return (
         tc.policy_version >= _POLICY_FIRST
         and tc.service_specific
+        and tc.created_ms <= tc.updated_ms
         and not any(purpose in tc.purposes_interest for purpose in _CONSENT_ONLY)
         and not (must_disclose and tc.disclosed is None)
     )
@@ -41,12 +42,17 @@ def is_current(tc: TcString, as_of_ms: int) -> bool:
 
 def allows_us(tc: TcString, purpose: int) -> bool:
     """Tell whether the person agreed to a purpose, or did not object where that is enough."""
+    if purpose == 1 and tc.purpose_one_treatment:
+        return False  # nobody was asked
     return purpose in tc.purposes_consent or purpose in tc.purposes_interest
 
 
 def allows_vendor(tc: TcString, number: int, vendor: Vendor, purpose: int) -> bool:
     """Tell whether one vendor of the string's own list has a legal basis for a purpose."""
-    if tc.disclosed is not None and number not in tc.disclosed:
+    # Why also of strings before 2.3: one that lost this segment on its way looks like them.
+    if tc.disclosed is None or number not in tc.disclosed:
+        return False
+    if purpose == 1 and tc.purpose_one_treatment:
         return False
     limits = {
         each.kind for each in tc.restrictions if each.purpose == purpose and number in each.vendors

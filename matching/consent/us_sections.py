@@ -9,35 +9,57 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from matching.consent.bits import TEXT_CHARS_MAX, Bits, Unreadable, UnreadableError
+from matching.consent.bits import (
+    TEXT_CHARS_MAX,
+    Bits,
+    Unreadable,
+    UnreadableError,
+    signs_of,
+    unreadable,
+)
 
 OPTED_OUT: Final = 1
 NOT_OPTED_OUT: Final = 2
 """0 means that the field does not apply; 3 is no value."""
+GIVEN: Final = 1
+NOT_GIVEN: Final = 2
 
 _CACHED_SECTIONS_MAX: Final = 2048
 _GPC_KIND: Final = 1
 
 
-class UsSection(msgspec.Struct, frozen=True, kw_only=True):
+class UsSection(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one section says; each choice is 0 (none asked), 1 (opted out) or 2 (did not)."""
 
     version: int
     sale: int
     sharing: int = 0
     targeted: int = 0
+    notices: tuple[int, int, int] = (0, 0, 0)
+    """Whether each of the three choices was explained: 0 (none needed), 1 (yes) or 2 (no)."""
     children: tuple[int, ...] = ()
     gpc: bool = False
 
     @property
     def opted_out(self) -> bool:
         """Say whether the person refused sale, sharing or targeted advertising."""
-        return OPTED_OUT in {self.sale, self.sharing, self.targeted}
+        return OPTED_OUT in (self.sale, self.sharing, self.targeted)
+
+    @property
+    def unasked(self) -> bool:
+        """Say whether a choice that must be explained was not."""
+        return NOT_GIVEN in self.notices
 
     @property
     def may_sell(self) -> bool:
-        """Say whether the person was asked and refused nothing."""
-        return NOT_OPTED_OUT in {self.sale, self.sharing, self.targeted} and not self.opted_out
+        """Say whether the person was asked and refused nothing; nobody agrees unasked."""
+        choices = (self.sale, self.sharing, self.targeted)
+        agreed = [
+            notice == GIVEN
+            for choice, notice in zip(choices, self.notices, strict=True)
+            if choice == NOT_OPTED_OUT
+        ]
+        return bool(agreed) and all(agreed) and not self.opted_out and not self.unasked
 
     @property
     def child_without_consent(self) -> bool:
@@ -46,42 +68,67 @@ class UsSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Layout(NamedTuple):
-    """Bit offsets; every field after the 6 bits of the version is 2 bits wide."""
+    """How far right each field of two bits stands in the bits after the version."""
 
     width: int
-    sale: int
-    sharing: int | None
-    targeted: int | None
-    child: int
-    children: int
+    no_threes: int
+    """A one in the lower bit of every field."""
+    choices: tuple[int, int, int]
+    notices: tuple[int, int, int]
+    children: tuple[int, ...]
 
 
-_LIKE_VIRGINIA: Final = _Layout(40, 12, None, 14, 32, 1)
-_LIKE_TEXAS: Final = _Layout(42, 12, None, 14, 32, 1)
-_LIKE_UTAH: Final = _Layout(42, 14, None, 16, 34, 1)
-_LIKE_FLORIDA: Final = _Layout(46, 12, None, 14, 32, 3)
-_LIKE_INDIANA: Final = _Layout(24, 16, None, 18, 20, 1)
+def _layout(
+    width: int,
+    notice_before: int,
+    sale: int,
+    sharing: int | None,
+    targeted: int | None,
+    child: int,
+    children: int,
+) -> _Layout:
+    """Turn bit offsets into shifts; a notice stands `notice_before` bits before its choice."""
+
+    def shift(offset: int | None) -> int:
+        return width if offset is None else width - offset - 2  # nothing is left of all bits
+
+    choices = (sale, sharing, targeted)
+    notices = [each if each is None else each - notice_before for each in choices]
+    return _Layout(
+        width=width - 6,
+        no_threes=(1 << (width - 6)) // 3,
+        choices=(shift(sale), shift(sharing), shift(targeted)),
+        notices=(shift(notices[0]), shift(notices[1]), shift(notices[2])),
+        children=tuple(shift(child + 2 * number) for number in range(children)),
+    )
+
+
+_LIKE_VIRGINIA: Final = _layout(40, 4, 12, None, 14, 32, 1)
+_LIKE_TEXAS: Final = _layout(42, 4, 12, None, 14, 32, 1)
+_LIKE_UTAH: Final = _layout(42, 6, 14, None, 16, 34, 1)
+_LIKE_FLORIDA: Final = _layout(46, 4, 12, None, 14, 32, 3)
+_LIKE_INDIANA: Final = _layout(24, 4, 16, None, 18, 20, 1)
 
 _LAYOUTS: Final[dict[tuple[int, int], _Layout]] = {
-    (7, 1): _Layout(60, 18, 20, 22, 48, 2),  # national
-    (7, 2): _Layout(70, 18, 20, 22, 56, 3),
-    (8, 1): _Layout(46, 12, 14, None, 34, 2),  # California
+    (7, 1): _layout(60, 10, 18, 20, 22, 48, 2),  # national
+    (7, 2): _layout(70, 10, 18, 20, 22, 56, 3),
+    (8, 1): _layout(46, 6, 12, 14, None, 34, 2),  # California
     (9, 1): _LIKE_VIRGINIA,
-    (10, 1): _Layout(38, 12, None, 14, 30, 1),  # Colorado
+    (10, 1): _layout(38, 4, 12, None, 14, 30, 1),  # Colorado
     (11, 1): _LIKE_UTAH,
-    (12, 1): _Layout(44, 12, None, 14, 32, 3),  # Connecticut
+    (12, 1): _layout(44, 4, 12, None, 14, 32, 3),  # Connecticut
     (13, 1): _LIKE_FLORIDA,
     (14, 1): _LIKE_FLORIDA,  # Montana
-    (15, 1): _Layout(52, 12, None, 14, 38, 3),  # Oregon
+    (15, 1): _layout(52, 4, 12, None, 14, 38, 3),  # Oregon
     (16, 1): _LIKE_TEXAS,
-    (17, 1): _Layout(52, 12, None, 14, 34, 5),  # Delaware
+    (17, 1): _layout(52, 4, 12, None, 14, 34, 5),  # Delaware
     (18, 1): _LIKE_UTAH,  # Iowa
     (19, 1): _LIKE_TEXAS,  # Nebraska
     (20, 1): _LIKE_FLORIDA,  # New Hampshire
-    (21, 1): _Layout(54, 12, None, 14, 36, 5),  # New Jersey
+    (21, 1): _layout(54, 4, 12, None, 14, 36, 5),  # New Jersey
     (22, 1): _LIKE_TEXAS,  # Tennessee
     (23, 1): _LIKE_TEXAS,  # Minnesota
-    (24, 1): _Layout(22, 16, None, 18, 20, 0),  # Maryland
+    (24, 1): _layout(22, 4, 16, None, 18, 20, 0),  # Maryland
     (25, 1): _LIKE_INDIANA,
     (26, 1): _LIKE_INDIANA,  # Kentucky
     (27, 1): _LIKE_INDIANA,  # Rhode Island
@@ -102,12 +149,12 @@ def decode_us_section(section: int, text: str) -> UsSection | Unreadable:
 def _decode_cached(section: int, text: str) -> UsSection | Unreadable:
     try:
         return _read_section(section, text)
-    except UnreadableError as error:
-        return Unreadable(why=str(error))
+    except ValueError as problem:
+        return unreadable(problem)
 
 
 def _read_section(section: int, text: str) -> UsSection:
-    core, *others = text.split(".")
+    core, *others = signs_of(text).split(b".")
     if len(others) > 1:
         raise UnreadableError(f"has {len(others)} segments after the first")
     gpc = bool(others) and _read_second_segment(section, Bits(others[0]))
@@ -119,18 +166,18 @@ def _read_core(section: int, bits: Bits, *, gpc: bool) -> UsSection:
     layout = _LAYOUTS.get((section, version))
     if layout is None:
         raise UnreadableError(f"is section {section} in unknown version {version}")
-    fields = _read_pairs(bits, layout.width - 6)
+    fields = bits.read(layout.width)
     bits.finish()
-
-    def field(offset: int | None) -> int:
-        return 0 if offset is None else fields >> (layout.width - offset - 2) & 3
-
+    _refuse_threes(fields, layout.no_threes)
+    sale, sharing, targeted = layout.choices
+    of_sale, of_sharing, of_targeted = layout.notices
     return UsSection(
         version=version,
-        sale=field(layout.sale),
-        sharing=field(layout.sharing),
-        targeted=field(layout.targeted),
-        children=tuple(field(layout.child + 2 * child) for child in range(layout.children)),
+        sale=fields >> sale & 3,
+        sharing=fields >> sharing & 3,
+        targeted=fields >> targeted & 3,
+        notices=(fields >> of_sale & 3, fields >> of_sharing & 3, fields >> of_targeted & 3),
+        children=tuple([fields >> child & 3 for child in layout.children]),
         gpc=gpc,
     )
 
@@ -138,21 +185,17 @@ def _read_core(section: int, bits: Bits, *, gpc: bool) -> UsSection:
 def _read_second_segment(section: int, bits: Bits) -> bool:
     """Tell whether the segment says GPC."""
     if section in _WITH_SENSITIVE_DATA:
-        _read_pairs(bits, 16)
+        _refuse_threes(bits.read(16), 0x5555)
         bits.finish()
         return False
-    kind = bits.read(2)
-    if kind != _GPC_KIND:
-        raise UnreadableError(f"has a segment of unknown type {kind}")
-    gpc = bool(bits.read(1))
+    head = bits.read(3)
+    if head >> 1 != _GPC_KIND:
+        raise UnreadableError(f"has a segment of unknown type {head >> 1}")
     bits.finish()
-    return gpc
+    return bool(head & 1)
 
 
-def _read_pairs(bits: Bits, width: int) -> int:
-    """Read two-bit fields at once and refuse the value 3 in any of them."""
-    fields = bits.read(width)
-    every_low_bit = (1 << width) // 3
+def _refuse_threes(fields: int, every_low_bit: int) -> None:
+    """Refuse the value 3 in any of the fields of two bits."""
     if fields & (fields >> 1) & every_low_bit:
         raise UnreadableError("has a field with value 3")
-    return fields

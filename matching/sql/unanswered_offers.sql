@@ -1,12 +1,15 @@
--- One row per partner with offers since its last answer, those too young to be answered left out: how many.
--- Called by PartnerAnswersStore.health; expected: one row a partner at most.
-select partner, count() from partner_ids as offers
-left join (
-  select partner, maxIf(received_at, action = 'stored' and nonce != 0) as answered_at from partner_ids
-  where received_at >= fromUnixTimestamp64Milli({since_ms:Int64}) group by partner
-) as answers using partner
-where offers.action = 'offered' and offers.received_at > answers.answered_at
-  and offers.received_at >= fromUnixTimestamp64Milli({since_ms:Int64})
-  and offers.received_at <= fromUnixTimestamp64Milli({settled_ms:Int64})
-group by partner
-order by partner
+-- One row per partner: its offers since its last answer, in the whole five minutes between that one's and those too
+-- young to be answered: never too many.
+-- Called by PartnerAnswersStore.read; expected: one row a partner.
+select partner, arraySum(arrayMap((at, offers) -> at > answered ? offers : 0, moments, counts)) from (
+  select partner, maxIf(moment, action = 'stored' and answers) as answered,
+    groupArrayIf(moment, settled) as moments, groupArrayIf(counted, settled) as counts
+  from (
+    select partner, toStartOfFiveMinutes(received_at) as moment, action, nonce != 0 as answers, count() as counted,
+      action = 'offered' and moment < toStartOfFiveMinutes(fromUnixTimestamp64Milli({settled_ms:Int64}, 'UTC')) as settled
+    from partner_ids
+    where moment >= toStartOfFiveMinutes(fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')) and partner != ''
+    group by partner, moment, action, answers
+  )
+  group by partner
+)

@@ -1,6 +1,8 @@
 -- The table of correspondence, append-only: one row per offer of a sync, id stored, id deleted or id refused, and per
 -- id that came before its offer: it waits, and is gone after 8 days; its answer is a row of the offer's chunk.
--- `browser` is the family of the browser that an offer was made to.
+-- `browser` is the family of the browser that an offer was made to, in the row of its answer, too.
+-- Why a projection: how partners answer is asked again and again, and is counted here once for all, part by part. Five
+-- minutes are a part of every time zone's days.
 -- Why fsync: a chunk leaves the spool once its rows are acknowledged, so they must be on disk by then.
 create table partner_ids (
   chunk UInt64,
@@ -17,7 +19,12 @@ create table partner_ids (
   source LowCardinality(String),
   browser LowCardinality(String),
   index chunk_range chunk type minmax granularity 1,
-  index id_filter id type bloom_filter(0.01) granularity 4
+  index id_filter id type bloom_filter(0.01) granularity 4,
+  projection answers (
+    select partner, toStartOfFiveMinutes(received_at), browser, action, reason, nonce != 0,
+      count(), max(received_at)
+    group by partner, toStartOfFiveMinutes(received_at), browser, action, reason, nonce != 0
+  )
 ) engine = MergeTree partition by toYYYYMM(received_at)
 order by (id_space, visitor, received_at)
 ttl toDateTime(received_at) + interval 8 day delete where action = 'waiting'

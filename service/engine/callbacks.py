@@ -48,9 +48,12 @@ class Callbacks:
     def offered(self, record: Record, partner: Partner, visitor: int) -> list[PartnerRow]:
         """Give an offer's row, and that of an id that waited for it."""
         at_ms, nonce = record.received_us // 1000, record.meta.nonce
-        offer = Offer(nonce=nonce, partner=partner.key, visitor=visitor, at_ms=at_ms)
+        browser = record.meta.agent
+        offer = Offer(
+            nonce=nonce, partner=partner.key, visitor=visitor, at_ms=at_ms, browser=browser
+        )
         row = self._row(record.row, at_ms, partner, "offered", nonce=nonce, visitor=visitor)
-        rows = [row._replace(browser=record.meta.agent)]
+        rows = [row._replace(browser=browser)]
         if partner.sync.direction is not Direction.BACK:
             return rows + self._ours(record, partner, visitor)
         self._offers[nonce] = offer
@@ -67,7 +70,8 @@ class Callbacks:
             return []
         place = record.row | BEFORE_ITS_OFFER
         nonce = record.meta.nonce
-        return [self._row(place, at_ms, partner, "stored", "", nonce, visitor, uid)]
+        row = self._row(place, at_ms, partner, "stored", "", nonce, visitor, uid)
+        return [row._replace(browser=record.meta.agent)]
 
     def returned(self, record: Record, partner: Partner) -> PartnerRow:
         """Give the row of an id that a partner brought."""
@@ -121,7 +125,7 @@ class Callbacks:
         )
         if partner.sync.token_place is TokenPlace.COOKIE and not self._confirms(row):
             return row._replace(action="refused", reason=UNCONFIRMED)
-        return row
+        return row._replace(browser=offer.browser)
 
     def _confirms(self, row: PartnerRow) -> bool:
         """Tell whether an earlier offer brought this id, too; without a token one is no proof."""

@@ -113,6 +113,7 @@ class Engine:
             criteria=lambda: self.criteria,
             members=self._built,
             suppressed=lambda: self.suppressed,
+            denied=lambda: self.stores.consents.denied(Use.LOOKALIKES, self.decide),
         )
         self.builder = Builder(
             audiences=self.stores.audiences,

@@ -71,7 +71,10 @@ ADVICE: Final = {
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """Offers and answers of one day, or of one family of browsers."""
+    """Offers and answers of one day, or of one family of browsers.
+
+    An answer counts for the day on which it comes, at most an hour after its offer.
+    """
 
     of: str
     offered: int
@@ -134,10 +137,12 @@ class PartnerWatch:
 
     def _look(self, now_ms: int) -> list[PartnerReport]:
         since_ms = now_ms - HEALTH_DAYS * DAY_MS
-        found = self._answers.health(since_ms=since_ms, settled_ms=now_ms - SETTLES_MS)
-        health = {each.partner: each for each in found}
+        found = self._answers.read(
+            since_ms=since_ms, settled_ms=now_ms - SETTLES_MS, time_zone=self._time_zone
+        )
+        health = {each.partner: each for each in found.health}
         days: dict[str, list[PartnerDay]] = {}
-        for day in self._answers.days(since_ms=since_ms, time_zone=self._time_zone):
+        for day in found.days:
             days.setdefault(day.partner, []).append(day)
         today = dt.datetime.fromtimestamp(now_ms / 1000, ZoneInfo(self._time_zone)).date()
         return [
@@ -228,6 +233,11 @@ def _shares(named: Iterable[tuple[str, PartnerDay]]) -> list[Share]:
         offered, returned = sums.get(name, (0, 0))
         sums[name] = offered + day.offered, returned + day.returned
     return [
-        Share(of=name, offered=offered, returned=returned, match_rate=returned / offered)
+        Share(
+            of=name,
+            offered=offered,
+            returned=returned,
+            match_rate=min(returned / offered, 1.0) if offered else 0.0,
+        )
         for name, (offered, returned) in sorted(sums.items())
     ]

@@ -1,23 +1,29 @@
 """Which people and ids each partner and seat would be sent: the same answer for preview and export.
 
-Live ids, consent and suppression are gathered once per data version and identity.
+Live ids, consent and suppression are gathered once per data version and identity. Hashed contacts
+are sent only of customers who opted in, whatever their browsers agreed to.
 """
 
 from collections.abc import Callable
+from typing import Final
 
+import numpy as np
 from pyroaring import BitMap
 
 from audiences.exports.reach import Carriers, SeatReach, carriers, reach_of
 from audiences.exports.seats import Seat
 from audiences.preview import Reach, SeatCount
-from matching.bitmaps import bitmap_of
+from matching.bitmaps import bitmap_of, ordinals_of
 from matching.consent.decide import Use
 from matching.consent_store import ConsentClass, Decide, allowed_visitors, visitors_with_gpc
+from matching.other_ids import CONTACT_SPACES
 from matching.partner_facts import Partner
 from matching.partner_ids_store import LiveIds
 from matching.people import Identity, People
 from service.config import Config
 from service.engine.stores import Stores
+
+CONTACTS: Final = frozenset(CONTACT_SPACES.values())
 
 
 class SeatReaches:
@@ -87,10 +93,22 @@ class SeatReaches:
     def _live_ids(self, space: str, lives_days: int) -> LiveIds:
         key = f"{space} {lives_days}"
         if key not in self._live:
-            self._live[key] = self._stores.partner_ids.live(
+            live = self._stores.partner_ids.live(
                 space, as_of_ms=self._now_ms(), lives_days=lives_days
             )
+            self._live[key] = self._of_opted_in(live) if space in CONTACTS else live
         return self._live[key]
+
+    def _of_opted_in(self, live: LiveIds) -> LiveIds:
+        """Leave out the contacts of customers who did not opt in, and of browsers of nobody."""
+        people = self._stores.people.people(Identity.LAST_AUTHENTICATED)
+        whose = people.fold(live.visitors, np.zeros_like(live.visitors))
+        kept = np.isin(whose, ordinals_of(self._stores.customers.opted_in()))
+        return LiveIds(
+            visitors=live.visitors[kept],
+            id_ordinals=live.id_ordinals[kept],
+            ids=[live.ids[row] for row in np.flatnonzero(kept).tolist()],
+        )
 
     def _allowed_for(self, partner: Partner) -> BitMap:
         if partner.key not in self._allowed:

@@ -122,7 +122,7 @@ class SyncWeights:
         """Weigh each partner by its answers and by its seats' activations."""
         health = {
             each.partner: each
-            for each in self._answers.health(since_ms=now_ms - RATE_DAYS * DAY_MS)
+            for each in self._answers.read(since_ms=now_ms - RATE_DAYS * DAY_MS).health
         }
         unreached = {seat.key: self._unreached(seat) for seat in self._seats}
         browsers = self._browsers()

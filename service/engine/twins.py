@@ -32,11 +32,13 @@ class Twins:
         criteria: Callable[[], Criteria],
         members: Callable[[str], BitMap],
         suppressed: Callable[[], BitMap],
+        denied: Callable[[], BitMap],
     ) -> None:
         self._stores = stores
         self._criteria = criteria
         self._members = members
         self._suppressed = suppressed
+        self._denied = denied
         self._found: dict[str, tuple[Audience, int, BitMap]] = {}
 
     def __call__(self, audience: Audience, as_of_ms: int) -> BitMap:
@@ -60,11 +62,14 @@ class Twins:
     def find(self, request: LookalikeRequest, identity: Identity, as_of_ms: int) -> Lookalike:
         """Rank everybody by likeness to the seed and report how well that works."""
         criteria = self._criteria()
-        excluded = self._suppressed().copy()
+        people = criteria.people(identity)
+        # Why the seed too: nobody may be learnt from whose consent forbids it.
+        denied = people.persons_of_visitors(self._denied())
+        excluded = self._suppressed() | denied
         for key in request.exclude:
             excluded |= self._members(key)
         tokens = self._stores.tokens.tokens(
-            criteria.people(identity),
+            people,
             since_ms=as_of_ms - HISTORY_DAYS * DAY_MS,
             until_ms=as_of_ms,
             extra=self._trait_tokens(criteria, identity),
@@ -72,7 +77,7 @@ class Twins:
         return find_twins(
             request,
             traits=tokens,
-            seed=self._members(request.seed),
+            seed=self._members(request.seed) - denied,
             base=criteria.base(identity),
             excluded=excluded,
             rng_seed=RNG_SEED,

@@ -37,7 +37,7 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
         return Outcome(answer=plain, dropped=(DropReason.UNKNOWN_KEY,))
     if collector.is_opted_out(request):
         return Outcome(answer=plain, dropped=(DropReason.OPTED_OUT,))
-    signals = header_signals(request, opted_out=False)
+    signals = header_signals(request, site)
     if not collector.state.decide(signals, Use.STORE, site).allowed:
         return Outcome(answer=plain, dropped=(DropReason.NO_CONSENT,))
     crm_id = crm_id_of(found.crm_id, collector.seal)

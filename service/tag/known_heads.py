@@ -14,6 +14,8 @@ from service.tag.sender import Sender
 
 FAST_BODY_BYTES_MAX: Final = 64 * 1024
 PIXEL: Final = "/p.gif"
+COOKIE_SYNC: Final = "/cookie_sync"
+SETUID: Final = "/setuid"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _COOKIE: Final = re.compile(rb"\r\ncookie:[ \t]*([^\r]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
 _PLAIN: Final = re.compile(rb"[!-~](?:[ -~]*[!-~])?")
@@ -120,6 +122,8 @@ def _cut_pixel(known: KnownHead, data: bytes) -> tuple[Head, bytes, bytes] | Non
 
 def known_head(head: Head, data: bytes) -> KnownHead | None:
     """Remember the bytes of a head; `data` must be exactly one request that the parser read."""
+    if head.path in {COOKIE_SYNC, SETUID}:
+        return None  # no messages: nothing of them may be judged at a glance
     end = data.find(b"\r\n\r\n") + 4
     lengths = list(_LENGTH.finditer(data, 0, end - 2))
     if head.method == "GET":

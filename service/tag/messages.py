@@ -37,6 +37,9 @@ class ConsentFields(msgspec.Struct, frozen=True, kw_only=True):
     us_privacy: str = ""
     gpc: bool = False
     explicit: dict[str, bool] | None = None
+    ad_user_data: str | bool | None = None
+    ad_personalization: str | bool | None = None
+    """Google's two fields, in the words of its consent mode."""
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,8 +13,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.tag.connections import HEAD_BYTES_MAX, Connections
 from service.tag.endpoint import caller_of
 from service.tag.known_heads import (
+    COOKIE_SYNC,
     FAST_BODY_BYTES_MAX,
     PIXEL,
+    SETUID,
     Head,
     KnownHead,
     cut_known,
@@ -24,7 +26,10 @@ from service.tag.messages import LETTERS, TYPES
 from service.tag.request import refusal
 from service.tag.wire import wire_of
 
-POSTED: Final = frozenset({"/t", *(f"/v1/{name}" for name in (*TYPES, *LETTERS))} - {"/v1/b"})
+POSTED: Final = frozenset(
+    {"/t", COOKIE_SYNC, *(f"/v1/{name}" for name in (*TYPES, *LETTERS))} - {"/v1/b"}
+)
+ASKED: Final = frozenset({PIXEL, SETUID})
 TRY_AGAIN: Final = 503
 FIT_VERSION: Final = "0.54."
 _USED: Final = (
@@ -157,7 +162,7 @@ class TagProtocol(HttpToolsProtocol):
             return None
         target = httptools.parse_url(self.url)
         path = target.path.decode("ascii")
-        if not (path in POSTED if method == b"POST" else path == PIXEL):
+        if not (path in POSTED if method == b"POST" else path in ASKED):
             return None
         named = dict(self.headers)
         length = named.get(b"content-length", b"0" if method == b"GET" else b"")

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from matching.consent.decide import Signals
+from matching.consent.site_default import known_country
 from service.tag.tag_state import Networks, Site
 
 GIF: Final = bytes.fromhex(
@@ -34,6 +35,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     address: str = ""
     scheme: str = "http"
+    proxied: bool = False
+    """Whether a trusted proxy speaks for it, whose headers about the visitor count."""
     memory: dict[Any, Any] = msgspec.field(default_factory=dict)
     """What was found out about this caller, by name; whoever keeps it says when it is stale."""
 
@@ -172,7 +175,7 @@ def _behind(caller: Caller, trusted: Networks) -> Caller:
             break
     proto = caller.headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
     scheme = proto if proto in {"http", "https"} else caller.scheme
-    return Caller(headers=caller.headers, address=address, scheme=scheme)
+    return Caller(headers=caller.headers, address=address, scheme=scheme, proxied=True)
 
 
 def _is_in(text: str, networks: Networks) -> bool:
@@ -256,6 +259,13 @@ def refusal(status: int, text: str, *headers: tuple[str, str]) -> TagAnswer:
     return TagAnswer(status=status, headers=fixed + headers, body=text.encode())
 
 
-def header_signals(request: TagRequest, *, opted_out: bool) -> Signals:
+def header_signals(request: TagRequest, site: Site) -> Signals:
     """Give the signals that a request carries outside its message."""
-    return Signals(gpc=request.header("sec-gpc") == "1", opted_out=opted_out)
+    return Signals(gpc=request.header("sec-gpc") == "1", country=trusted_country(request, site))
+
+
+def trusted_country(request: TagRequest, site: Site) -> str:
+    """Give the visitor's country by the header that the site names; only proxies are believed."""
+    if not site.country_header or not request.caller.proxied:
+        return ""
+    return known_country(request.header(site.country_header.lower()))

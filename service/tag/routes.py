@@ -9,10 +9,18 @@ from typing import Final
 
 import msgspec
 
+from matching.consent.site_default import allows_silent
 from service.tag import messages, sync
 from service.tag.click import click
 from service.tag.collect import Collector, Outcome
-from service.tag.request import TagAnswer, TagRequest, preflight, refusal, through_proxies
+from service.tag.request import (
+    TagAnswer,
+    TagRequest,
+    preflight,
+    refusal,
+    through_proxies,
+    trusted_country,
+)
 
 PATHS: Final = (
     "/t",
@@ -81,19 +89,21 @@ def _tag_script(collector: Collector, request: TagRequest) -> Outcome:
     site = collector.state.site_of_write_key.get(key)
     if site is None:
         return Outcome(answer=refusal(404, "no site has this write key; see config/sites"))
+    country = trusted_country(request, site)
     settings = {
         "key": key,
         "host": "",
         "autoPage": True,
         "cookieSync": bool(collector.state.partners),
-        "consent": "optional" if site.consent_default == "allow" else "required",
+        "consent": "optional" if allows_silent(site.consent_default, country) else "required",
     }
     prelude = b"window.__jumelle_settings=" + msgspec.json.encode(settings) + b";\n"
-    script = prelude + files("tag_sdk").joinpath("dist/jumelle.js").read_bytes()
+    script = prelude + (files("tag_sdk") / "dist" / "jumelle.js").read_bytes()
+    for_all = isinstance(site.consent_default, str)
     etag = f'"{sha256(script).hexdigest()[:20]}"'
     headers = (
         ("Content-Type", "text/javascript; charset=utf-8"),
-        ("Cache-Control", "public, max-age=300"),
+        ("Cache-Control", f"{'public' if for_all else 'private'}, max-age=300"),
         ("ETag", etag),
         ("X-Content-Type-Options", "nosniff"),
     )

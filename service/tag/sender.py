@@ -23,8 +23,9 @@ from service.tag.request import (
     cors_headers,
     is_compressed,
     through_proxies,
+    trusted_country,
 )
-from service.tag.signal_text import explicit_choices, signal_text
+from service.tag.signal_text import explicit_choices, signal_text, with_google
 from service.tag.tag_state import Site, TagState
 from service.tag.told import Manner, Told
 
@@ -49,6 +50,8 @@ class Sender(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     opted_out: bool
     anonymous: bool
     gpc: bool
+    country: str
+    """Where the visitor is, as a trusted proxy says; it decides which default holds."""
     agent: str
     ip: str
     secure: bool
@@ -97,6 +100,7 @@ def _read(door: Door, request: TagRequest, site: Site, *, server: bool) -> Sende
     may_write = request.from_allowed_origin(site)
     opted_out = not server and door.is_opted_out(request)
     gpc = not server and request.header("sec-gpc") == "1"
+    country = "" if server else trusted_country(request, site)
     anonymous, inflates = bool(request.header("sp-anonymous")), is_compressed(request)
     is_asked_little = (
         may_write
@@ -112,6 +116,7 @@ def _read(door: Door, request: TagRequest, site: Site, *, server: bool) -> Sende
         opted_out=opted_out,
         anonymous=anonymous,
         gpc=gpc,
+        country=country,
         agent=door.redacted(agent[:AGENT_LENGTH_MAX]),
         ip="" if server else request.caller.cut_address,
         secure=request.secure,
@@ -123,7 +128,7 @@ def _read(door: Door, request: TagRequest, site: Site, *, server: bool) -> Sende
         quiet_until_s=ALWAYS if cookie is None else visitor_cookie.quiet_until_s(cookie),
         plain_answer=_heard(door.state, cors, TagAnswer(status=204, headers=cors)),
         told={},
-        frames=_heard(door.state, (site.key, server, gpc), {}),
+        frames=_heard(door.state, (site.key, server, gpc, country), {}),
         packed={},
         who={},
     )
@@ -176,7 +181,7 @@ def told_by(sender: Sender, raw: bytes) -> Told:
 def _hear(sender: Sender, raw: bytes) -> Told:
     """Find what was said, among what others said alike to the same site."""
     heard = sender.state.heard
-    name = (sender.site.key, sender.server, sender.gpc, raw)
+    name = (sender.site.key, sender.server, sender.gpc, sender.country, raw)
     known: Told | None = heard.get(name)
     if known is None:
         known = _decide(sender, raw)
@@ -212,7 +217,7 @@ def _decide(sender: Sender, raw: bytes) -> Told:
 
 def _signals_of(sender: Sender, given: ConsentFields | None) -> Signals:
     if given is None:
-        return Signals(gpc=sender.gpc)
+        return Signals(gpc=sender.gpc, country=sender.country)
     signals = Signals(
         tcf=signal_text(given.tcf),
         gdpr=None if given.gdpr is None else bool(given.gdpr),
@@ -220,7 +225,10 @@ def _signals_of(sender: Sender, given: ConsentFields | None) -> Signals:
         gpp_sid=given.gpp_sid,
         us_privacy=signal_text(given.us_privacy),
         gpc=sender.gpc or given.gpc,
-        explicit=explicit_choices(given.explicit),
+        explicit=with_google(
+            explicit_choices(given.explicit), given.ad_user_data, given.ad_personalization
+        ),
+        country=sender.country,
     )
     if sender.server and signals != Signals():
         signals = msgspec.structs.replace(signals, by_server=True)

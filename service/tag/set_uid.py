@@ -19,7 +19,7 @@ from service.tag.collect import Collector, Outcome
 from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagAnswer, TagRequest, gif, refusal
 from service.tag.steps import DropReason
-from service.tag.sync_cookie import read_attempts
+from service.tag.sync_cookie import CookieMarks, read_attempts
 from service.tag.sync_metrics import count_return
 from service.tag.sync_offer import nonce_of_attempt, signals_of_query
 from service.tag.tokens import CALLBACK_LIVES_S, Callback, TokenError, open_callback
@@ -171,7 +171,7 @@ def _callback_by_cookie(collector: Collector, request: TagRequest, partner: Part
         raise TokenError(f"a call of {partner.key} must name it as `bidder`")
     if not _is_image(request):
         raise TokenError(f"a call of {partner.key} must be an image's (Sec-Fetch headers)")
-    attempted_s = read_attempts(request, [partner]).get(partner.key)
+    attempted_s = read_attempts(request, CookieMarks([partner])).get(partner.key)
     if attempted_s is None or not -60 <= request.now_s - attempted_s <= CALLBACK_LIVES_S:
         raise TokenError(f"this browser was not sent to {partner.key} within the last hour")
     for site in collector.state.sites:

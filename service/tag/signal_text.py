@@ -6,7 +6,9 @@ Strings of a stranger come in, what may be kept of them goes out.
 import re
 from typing import Final
 
-EXPLICIT_KEYS: Final = frozenset({"store", "audiences", "sync", "personalise"})
+from matching.consent.google import GOOGLE_KEYS, read_google_choice
+
+EXPLICIT_KEYS: Final = frozenset({"store", "audiences", "sync", "personalise", *GOOGLE_KEYS})
 UNREADABLE_SIGNAL: Final = "unreadable"
 """Stands for a consent string in no alphabet of theirs; it denies as the string itself would."""
 _SIGNAL: Final = re.compile(r"[A-Za-z0-9_.~=-]*")
@@ -21,3 +23,15 @@ def signal_text(text: str) -> str:
 def explicit_choices(given: dict[str, bool] | None) -> dict[str, bool] | None:
     """Give the choices that there are; any other key could hold anything, an address too."""
     return None if given is None else {k: v for k, v in given.items() if k in EXPLICIT_KEYS}
+
+
+def with_google(
+    choices: dict[str, bool] | None, *said: str | bool | None
+) -> dict[str, bool] | None:
+    """Add the answers to Google's two fields; a denial in either form stands."""
+    read = dict(zip(GOOGLE_KEYS, map(read_google_choice, said), strict=True))
+    answers = {key: answer for key, answer in read.items() if answer is not None}
+    if not answers:
+        return choices
+    before = choices or {}
+    return before | {key: each and before.get(key, True) for key, each in answers.items()}

@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -235,11 +236,12 @@ def writer_name(worker: int) -> str:
 def spool_bytes(root: Path) -> int:
     """Add up what waits in the spool."""
     total = 0
-    for path in root.glob("*/*"):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue
+    for folder in root.iterdir():
+        # Why: files are let go and folders of dead writers are taken away at any moment.
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for path in folder.iterdir():
+                with suppress(FileNotFoundError):
+                    total += path.stat().st_size
     return total
 
 

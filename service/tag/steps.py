@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import msgspec
 
-from matching.consent.decide import Signals
 from matching.contact_hashes import crm_id_of, may_hold_contact, redact_json
 from matching.ids import VisitorId
 from service.tag import visitor_cookie
@@ -124,7 +123,7 @@ def drop_without_consent(_: Door, draft: Draft) -> None:
     """Stop what may not be stored; keep the withdrawal, which the loader drops for strangers."""
     if draft.told.may_store:
         return
-    if draft.visitor == NO_VISITOR or draft.told.signals == Signals():
+    if draft.visitor == NO_VISITOR or draft.told.signals.is_silent:
         raise Stop(DropReason.NO_CONSENT)
     raise Stop(DropReason.NO_CONSENT, _withdrawal_of(draft))
 

@@ -3,37 +3,44 @@
 Offers are spooled, never stored here. What a partner calls stands in `set_uid.py` and `sync_in.py`.
 """
 
-import random
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from matching.choose_syncs import FilterSettings, SyncChoice, SyncStatus, choose_syncs
+from matching.choose_syncs import (
+    FilterSettings,
+    Judged,
+    PageKind,
+    SyncChoice,
+    SyncStatus,
+    choose_syncs,
+)
 from matching.consent.bits import Unreadable
-from matching.consent.decide import Decision, Signals, Use, encode_signals
+from matching.consent.decide import Signals, Use, encode_signals
 from matching.consent.gpp import TCF_EU, Gpp, decode_gpp
 from matching.ids import VisitorId
-from matching.partner_facts import Partner, Transport
+from matching.partner_facts import Transport
 from service.tag import visitor_cookie
 from service.tag.bots import is_crawler
 from service.tag.collect import Collector, Outcome, refused
 from service.tag.door import OPT_OUT_COOKIE
 from service.tag.message_bodies import UNDECODABLE
 from service.tag.record import Kind, Meta, write_record
-from service.tag.request import TagAnswer, TagRequest, cors_headers
+from service.tag.request import TagAnswer, TagRequest, cors_headers, trusted_country
 from service.tag.set_uid import set_uid
 from service.tag.signal_text import explicit_choices, signal_text
 from service.tag.steps import DropReason
 from service.tag.sync_cookie import SYNC_COOKIE, of_site, read_attempts, write_attempts
 from service.tag.sync_in import sync_in
+from service.tag.sync_memory import sync_memory
 from service.tag.sync_metrics import count_choices
-from service.tag.sync_offer import callback_base, country_of, make_offer, sections_of
+from service.tag.sync_offer import Offers, callback_base, country_of, sections_of
 from service.tag.tag_state import Site
 
 __all__ = ["cookie_sync", "opt_out", "set_uid", "sync_in"]
 
 SYNCS_A_PAGE: Final = 8
+OFFERED: Final = SyncStatus.OFFERED
 BOTH_TYPES: Final = frozenset({"image", "iframe"})
 NO_PUBLIC_URL: Final = "no_public_url"
 """Why nobody is offered where partners could not be told a host of ours to come back to."""
@@ -85,7 +92,7 @@ def cookie_sync(collector: Collector, request: TagRequest) -> Outcome:
         return refused(request, 403, DropReason.ORIGIN_NOT_ALLOWED, why)
     if collector.is_opted_out(request):
         return refused(request, 401, DropReason.OPTED_OUT, "this browser opted out", site)
-    signals = _signals_of(request, asked)
+    signals = _signals_of(request, site, asked)
     fault = _fault_of(signals)
     if fault:
         return refused(request, 400, DropReason.MALFORMED, fault, site)
@@ -116,40 +123,37 @@ def _offer(
     asked: SyncRequest,
     signals: Signals,
 ) -> Outcome:
-    partners = collector.state.partners
-    attempts = read_attempts(request, partners)
+    memory = sync_memory(collector.state)
+    attempts = read_attempts(request, memory.marks)
     choices = choose_syncs(
-        partners,
+        _judged(collector, request, site, asked, signals),
         attempts=attempts,
         now_s=request.now_s,
         limit=asked.budget,
-        allowed=_allowed(collector, signals, site),
-        types=asked.filter_settings or BOTH_TYPES,
-        requested=frozenset(asked.bidders) if asked.bidders else None,
-        coop=bool(asked.coop_sync),
-        rng=random.Random(visitor + request.now_s.to_bytes(8, "little")),
-        signals=signals,
-        country=country_of(request, site),
-        bot=is_crawler(request.header("user-agent")),
+        rng=memory.rng,
     )
     count_choices(choices)
+    offers: Offers | None = None
     records: list[bytes] = []
     shown: list[dict[str, object]] = []
     for choice in choices:
         partner = choice.partner
-        if choice.status is not SyncStatus.OFFERED or partner is None:
+        if choice.status is not OFFERED or partner is None:
             continue
-        url, record = make_offer(collector, request, site, visitor, partner, signals)
+        offers = offers or Offers(collector, request, site, visitor, signals)
+        url, record = offers.make(partner)
         shown.append(_bidder_status(choice, url, hide_referrer=partner.sync.hide_referrer))
         records.append(record)
         attempts[partner.key] = request.now_s
+    # Why only then: without a new attempt the browser's own cookie says the same.
+    cookie = write_attempts(request, site, attempts, memory.marks) if records else ""
     answer = _sync_answer(
         request,
         site,
         shown,
         status="ok",
         debug=[(each.key, str(each.status)) for each in choices] if asked.debug else None,
-        cookie=write_attempts(request, site, attempts, partners),
+        cookie=cookie,
     )
     return Outcome(answer=answer, records=tuple(records))
 
@@ -179,7 +183,7 @@ def opt_out(collector: Collector, request: TagRequest) -> Outcome:
     return Outcome(answer=answer, records=tuple(records))
 
 
-def _signals_of(request: TagRequest, asked: SyncRequest) -> Signals:
+def _signals_of(request: TagRequest, site: Site, asked: SyncRequest) -> Signals:
     return Signals(
         tcf=signal_text(asked.gdpr_consent or ""),
         gdpr=None if asked.gdpr is None else bool(asked.gdpr),
@@ -188,6 +192,7 @@ def _signals_of(request: TagRequest, asked: SyncRequest) -> Signals:
         us_privacy=signal_text(asked.us_privacy or ""),
         gpc=request.header("sec-gpc") == "1",
         explicit=explicit_choices(asked.explicit),
+        country=trusted_country(request, site),
     )
 
 
@@ -202,20 +207,28 @@ def _fault_of(signals: Signals) -> str:
     return ""
 
 
-def _allowed(collector: Collector, signals: Signals, site: Site) -> Callable[[Partner], Decision]:
-    decided: dict[object, Decision] = {}
-    # Why: only a TCF string tells vendors apart; without one all partners share one decision.
-    by_vendor = bool(signals.tcf or signals.gpp)
+def _judged(
+    collector: Collector, request: TagRequest, site: Site, asked: SyncRequest, signals: Signals
+) -> Judged:
+    """Judge the partners by what this page has in common with others, once for all of them."""
+    country, bot = country_of(request, site), is_crawler(request.header("user-agent"))
+    types = asked.filter_settings or BOTH_TYPES
+    requested = frozenset(asked.bidders) if asked.bidders else None
+    coop, told = bool(asked.coop_sync), encode_signals(signals)
 
-    def decide_for(partner: Partner) -> Decision:
-        who = (partner.gvl_id, partner.purposes) if by_vendor else None
-        found = decided.get(who)
-        if found is None:
-            found = collector.state.decide(signals, Use.SYNC, site, partner.consent)
-            decided[who] = found
-        return found
+    def kind() -> PageKind:
+        return PageKind(
+            allowed=lambda each: collector.state.decide(signals, Use.SYNC, site, each.consent),
+            types=types,
+            requested=requested,
+            coop=coop,
+            signals=signals,
+            country=country,
+            bot=bot,
+        )
 
-    return decide_for
+    name = (site.key, told, country, bot, types, requested, coop)
+    return sync_memory(collector.state).judged(name, kind)
 
 
 def _bidder_status(choice: SyncChoice, url: str, *, hide_referrer: bool) -> dict[str, object]:

@@ -5,14 +5,16 @@ The browser is sent to the partner's URL alone: nothing that the call carries ca
 
 from collections.abc import Mapping
 
+import msgspec
+
 from matching.choose_syncs import SyncStatus, judge_incoming
 from matching.consent.decide import Decision, Signals, Use
-from matching.partner_facts import Partner
+from matching.partner_facts import Partner, TokenPlace
 from service.tag.bots import is_crawler
 from service.tag.collect import Collector, Outcome
-from service.tag.request import TagAnswer, TagRequest, gif, refusal
+from service.tag.request import TagAnswer, TagRequest, gif, refusal, trusted_country
 from service.tag.steps import DropReason
-from service.tag.sync_offer import callback_base, country_of, make_offer, signals_of_query
+from service.tag.sync_offer import Offers, callback_base, country_of, signals_of_query
 from service.tag.tag_state import Site
 
 PASSED_LENGTH_MAX = 512
@@ -23,7 +25,8 @@ def sync_in(collector: Collector, request: TagRequest, partner_key: str) -> Outc
     partner = collector.state.partner(partner_key)
     if partner is None:
         return Outcome(answer=refusal(404, f"no partner {partner_key[:40]!r} is switched on here"))
-    if collector.is_opted_out(request):
+    # Why by cookie not: `/cookie_sync` alone notes attempts, and such an answer needs one.
+    if collector.is_opted_out(request) or partner.sync.token_place is TokenPlace.COOKIE:
         return Outcome(answer=gif())
     passed = _passed(partner, request)
     if passed is None:
@@ -33,20 +36,13 @@ def sync_in(collector: Collector, request: TagRequest, partner_key: str) -> Outc
         found = collector.cookie_of(request, site)
         if found is None or not callback_base(collector, request, site):
             continue
+        signals = msgspec.structs.replace(signals, country=trusted_country(request, site))
         if _judge(collector, request, site, partner, signals) is not SyncStatus.OFFERED:
             continue
         if collector.is_suppressed("visitor", found.visitor):
             return Outcome(answer=gif(), dropped=(DropReason.SUPPRESSED,))
-        url, record = make_offer(
-            collector,
-            request,
-            site,
-            found.visitor,
-            partner,
-            signals,
-            told_by_visitor=False,
-            passed=passed,
-        )
+        offers = Offers(collector, request, site, found.visitor, signals, told_by_visitor=False)
+        url, record = offers.make(partner, passed)
         headers = (("Location", url), ("Cache-Control", "no-store"))
         return Outcome(answer=TagAnswer(status=302, headers=headers), records=(record,))
     return Outcome(answer=gif())

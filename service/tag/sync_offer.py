@@ -1,74 +1,107 @@
-"""One offer: the URL that a browser fires at a partner, and the record that waits for its answer.
+"""Offers: the URL that a browser fires at a partner, and the record that waits for its answer.
 
-A page's request or a partner's call comes in with consent decided; URL and record go out. The token
+A page's request or a partner's call comes in with consent decided; URL and record go out. A token
 is the whole proof of who is meant, so that the answer needs no cookie.
 """
 
-import secrets
+import os
 from collections.abc import Mapping
 from typing import Final
 
 from matching.consent.decide import Signals, encode_signals
 from matching.ids import VisitorId
-from matching.partner_facts import Direction, Partner, TokenPlace
-from matching.sync_url import NOTHING, callback_url, sync_url, write_our_id
+from matching.partner_facts import ConsentParams, Partner
+from matching.sync_url import NOTHING, callback_url, consent_query, sync_url, write_our_id
 from service.tag.browser_family import browser_family
 from service.tag.door import Door
 from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagRequest
 from service.tag.signal_text import signal_text
+from service.tag.sync_memory import sync_memory
 from service.tag.tag_state import Site
 from service.tag.tokens import CALLBACK_LIVES_S, Callback, Keys, make_callback
 
 SECTIONS_MAX: Final = 32
 NONCE_BITS: Final = 63
+OFFER: Final = Kind.OFFER  # a member is looked up for longer than a name
 
 
-def make_offer(
-    door: Door,
-    request: TagRequest,
-    site: Site,
-    visitor: VisitorId,
-    partner: Partner,
-    signals: Signals,
-    *,
-    told_by_visitor: bool = True,
-    passed: Mapping[str, str] = NOTHING,
-) -> tuple[str, bytes]:
-    """Give the URL to fire, and the offer's record."""
-    nonce = _nonce(door.keys, request, partner, visitor)
-    expires_s = request.now_s + CALLBACK_LIVES_S
-    callback = Callback(visitor=visitor, nonce=nonce, expires_s=expires_s)
-    token = make_callback(door.keys, partner.key, callback)
-    keeps_ours = partner.sync.direction is not Direction.BACK
-    is_shown = keeps_ours or "{our_id}" in partner.sync.url_template
-    shown = our_id(door.keys, partner, visitor) if is_shown else ""
-    url = sync_url(
-        partner,
-        callback=callback_url(partner, base=callback_base(door, request, site), token=token),
-        token=token,
-        our_id=shown,
-        signals=signals,
-        passed=passed,
-    )
-    meta = Meta(
-        site=site.key,
-        partner=partner.key,
-        nonce=nonce,
-        agent=browser_family(request.header("user-agent")),
+class Offers:
+    """Makes the offers of one request; what they share is found once."""
+
+    def __init__(
+        self,
+        door: Door,
+        request: TagRequest,
+        site: Site,
+        visitor: VisitorId,
+        signals: Signals,
+        *,
+        told_by_visitor: bool = True,
+    ) -> None:
+        self._keys = door.keys
+        self._request = request
+        self._expires_s = request.now_s + CALLBACK_LIVES_S
+        self._site = site
+        self._visitor = visitor
+        self._signals = signals
+        self._base = callback_base(door, request, site)
+        self._memory = sync_memory(door.state)
+        self._agent = browser_family(request.header("user-agent"))
         # Why not always: what a partner says of consent decides its own sync, but is no visitor's
         # word.
-        signals=encode_signals(signals) if told_by_visitor else "",
-        # Why: nothing comes back from a partner that keeps our id, and that id is what it knows.
-        uid=write_our_id(partner.sync.our_id_encoding, shown) if keeps_ours else "",
-    )
-    return url, write_record(Kind.OFFER, request.received_us, visitor, meta, b"")
+        self._told = encode_signals(signals) if told_by_visitor else ""
+        self._queries: dict[ConsentParams, str] = {}
 
+    def make(self, partner: Partner, passed: Mapping[str, str] = NOTHING) -> tuple[str, bytes]:
+        """Give the URL to fire, and the offer's record."""
+        plan, request, visitor = (
+            self._memory.plan(partner, self._base),
+            self._request,
+            self._visitor,
+        )
+        if plan.by_cookie:
+            nonce = nonce_of_attempt(self._keys, partner, visitor, request.now_s)
+        else:
+            nonce = int.from_bytes(os.urandom(8)) >> (64 - NONCE_BITS)
+        callback = Callback(visitor=visitor, nonce=nonce, expires_s=self._expires_s)
+        token = make_callback(self._keys, partner.key, callback)
+        shown = our_id(self._keys, partner, visitor) if plan.shows_ours else ""
+        written = write_our_id(partner.sync.our_id_encoding, shown) if shown else ""
+        if plan.url is None:
+            url = self._url(partner, token, shown, passed)
+        else:
+            consent = self._consent_of(partner.sync.consent_params)
+            url = plan.url.render(token=token, our_id=written, consent=consent)
+        meta = Meta(
+            site=self._site.key,
+            partner=partner.key,
+            nonce=nonce,
+            agent=self._agent,
+            signals=self._told,
+            # Why: nothing comes back from a partner that keeps our id, and that id is what it
+            # knows.
+            uid=written if plan.keeps_ours else "",
+        )
+        return url, write_record(OFFER, request.received_us, visitor, meta, b"")
 
-def _nonce(keys: Keys, request: TagRequest, partner: Partner, visitor: VisitorId) -> int:
-    if partner.sync.token_place is TokenPlace.COOKIE:
-        return nonce_of_attempt(keys, partner, visitor, request.now_s)
-    return secrets.randbits(NONCE_BITS)
+    def _url(self, partner: Partner, token: str, shown: str, passed: Mapping[str, str]) -> str:
+        """Render the URL of a partner whose own call decides about a part of it."""
+        return sync_url(
+            partner,
+            callback=callback_url(partner, base=self._base, token=token),
+            token=token,
+            our_id=shown,
+            signals=self._signals,
+            passed=passed,
+        )
+
+    def _consent_of(self, params: ConsentParams) -> str:
+        """Write the signals under these names, once for all partners that use the same."""
+        written = self._queries.get(params)
+        if written is None:
+            written = self._queries[params] = consent_query(params, self._signals)
+        return written
 
 
 def nonce_of_attempt(keys: Keys, partner: Partner, visitor: VisitorId, moment_s: int) -> int:

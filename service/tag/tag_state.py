@@ -15,8 +15,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from matching.consent.decide import Decision, PartnerConsent, Signals, Use, decide
+from matching.consent.site_default import SiteDefault
 from matching.consent.vendor_list import VendorList
 from matching.partner_facts import Partner
+from service.metrics import count_decision
 from service.tag.visitor_cookie import CookieSettings
 
 STALE_AFTER_S: Final = 60
@@ -33,8 +35,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     server_key_env: str = ""
     identify_secret_env: str = ""
     identify: Literal["proved", "open"] = "proved"
-    consent_default: Literal["allow", "deny"] = "deny"
+    consent_default: SiteDefault = "deny"
+    """For visitors who said nothing: one answer for all, or one by country."""
     country_header: str = ""
+    """Which header of a trusted proxy says where a visitor is; unknown is as in the EEA."""
     currency: str = "EUR"
     rate_max: Annotated[float, msgspec.Meta(ge=0)] = 0
     """Messages a second that each tag process takes with the write key, and as many with the
@@ -96,13 +100,16 @@ class TagState(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         self, signals: Signals, use: Use, site: Site, partner: PartnerConsent | None = None
     ) -> Decision:
         """Decide one use under this site's default and the known vendor lists."""
-        return decide(
+        decision = decide(
             signals,
             use,
             default=site.consent_default,
             partner=partner,
             vendor_lists=self.vendor_lists,
+            as_of_ms=self.published_s * 1000 or None,
         )
+        count_decision(decision)
+        return decision
 
     def age_s(self) -> float:
         """Tell how long ago the engine published this."""

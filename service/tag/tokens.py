@@ -51,6 +51,7 @@ class Keys:
         self.ids = sorted(secrets_by_id)
         self.newest = self.ids[-1]
         self._derived: dict[tuple[int, str, int], bytes] = {}
+        self._boxes: dict[tuple[int, str], AESSIV] = {}
         self._begun: dict[tuple[str, int], blake2b] = {}
 
     @classmethod
@@ -106,7 +107,7 @@ class Keys:
 
     def seal(self, purpose: str, payload: bytes, associated: Sequence[bytes] = ()) -> str:
         """Encrypt with AES-SIV (RFC 5297); equal input gives equal text."""
-        box = AESSIV(self.derive(purpose, size=64)).encrypt(payload, list(associated))
+        box = self._box(purpose, self.newest).encrypt(payload, list(associated))
         return _to_text(bytes([self.newest]) + box)
 
     def unseal(self, purpose: str, text: str, associated: Sequence[bytes] = ()) -> bytes:
@@ -115,10 +116,17 @@ class Keys:
         if len(raw) < 18:
             raise TokenError(f"a {purpose} of {len(raw)} bytes is too short")
         try:
-            key = self.derive(purpose, size=64, key_id=raw[0])
-            return AESSIV(key).decrypt(raw[1:], list(associated))
+            return self._box(purpose, raw[0]).decrypt(raw[1:], list(associated))
         except InvalidTag as problem:
             raise TokenError(f"this {purpose} was not made here, or not for this use") from problem
+
+    def _box(self, purpose: str, key_id: int) -> AESSIV:
+        """Give the cipher of one purpose; to set one up costs more than to use it."""
+        known = self._boxes.get((key_id, purpose))
+        if known is None:
+            key = self.derive(purpose, size=64, key_id=key_id)
+            known = self._boxes[key_id, purpose] = AESSIV(key)
+        return known
 
     def keyed_hash(self, purpose: str, *parts: bytes, size: int = 16) -> bytes:
         """Hash length-prefixed parts with the oldest key, so that rotation changes no id."""

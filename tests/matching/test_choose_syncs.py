@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from matching.choose_syncs import (
     FilterSettings,
+    PageKind,
     SyncChoice,
     SyncStatus,
     TypeFilter,
     choose_syncs,
     judge_incoming,
+    judge_partners,
 )
 from matching.consent.decide import Decision, Reason, Signal, Signals
 from matching.partners import Partner
@@ -48,16 +50,16 @@ def partner(key: str, sync: Mapping[str, Any] | None = None, **facts: Any) -> Pa
 
 def choose(partners: list[Partner], **page: Any) -> list[SyncChoice]:
     """Choose with a page that bars nothing unless said."""
-    plain: dict[str, Any] = {
+    browser: dict[str, Any] = {
         "attempts": {},
         "now_s": NOW_S,
         "limit": 8,
-        "allowed": lambda _: YES,
-        "types": BOTH,
-        "requested": None,
         "rng": random.Random(1),
     }
-    return choose_syncs(partners, **(plain | page))
+    kind: dict[str, Any] = {"allowed": lambda _: YES, "types": BOTH, "requested": None}
+    for name, value in page.items():
+        (browser if name in browser else kind)[name] = value
+    return choose_syncs(judge_partners(partners, PageKind(**kind)), **browser)
 
 
 def statuses(choices: list[SyncChoice]) -> dict[str, SyncStatus]:
@@ -157,15 +159,15 @@ def test_either_side_of_a_bar(case: str) -> None:
 
 
 def test_priority_then_weight_decides_who_is_asked_first() -> None:
-    """Priority 1 is asked first; within it the heavier, a live weight over the file's."""
+    """Priority 1 is asked first; within it the heavier."""
     partners = [
         partner("late", priority=2, weight=9),
         partner("light", priority=1),
         partner("heavy", priority=1, weight=5),
-        partner("live", priority=1, weight=0),
+        partner("heaviest", priority=1, weight=7),
     ]
-    choices = choose(partners, limit=2, weights={"live": 7.0})
-    assert [choice.key for choice in choices] == ["live", "heavy", "light", "late"]
+    choices = choose(partners, limit=2)
+    assert [choice.key for choice in choices] == ["heaviest", "heavy", "light", "late"]
     assert [choice.status for choice in choices] == [
         SyncStatus.OFFERED,
         SyncStatus.OFFERED,
@@ -214,6 +216,26 @@ def test_partners_of_equal_rank_take_turns() -> None:
     rng = random.Random(7)
     first = [choose(partners, rng=rng)[0].key for _ in range(60)]
     assert {"a", "b", "c"} == set(first)
+
+
+def test_the_others_take_turns_though_many_are_fresh() -> None:
+    """However many partners of other ranks are fresh, those of one rank still take turns."""
+    partners = [partner(key, priority=9) for key in "abc"]
+    partners += [partner(f"fresh_{key}") for key in "abcdefgh"]
+    attempts = {each.key: NOW_S for each in partners[3:]}
+    rng = random.Random(7)
+    first = [choose(partners, rng=rng, attempts=attempts)[8].key for _ in range(60)]
+    assert {"a", "b", "c"} == set(first)
+
+
+def test_one_judgement_serves_many_pages() -> None:
+    """What one browser spends is not spent for the next."""
+    judged = judge_partners(
+        [partner("acme")], PageKind(allowed=lambda _: YES, types=BOTH, requested=None)
+    )
+    for _ in range(2):
+        (choice,) = choose_syncs(judged, attempts={}, now_s=NOW_S, limit=1, rng=random.Random(1))
+        assert choice.status is SyncStatus.OFFERED
 
 
 def test_a_sample_is_a_share_of_pages() -> None:

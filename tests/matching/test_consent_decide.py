@@ -16,6 +16,8 @@ from matching.consent.decide import (
     Use,
     decide,
 )
+from matching.consent.google import read_google_choice
+from matching.consent.site_default import SiteDefault, fault_of_default
 from matching.consent.vendor_list import Vendor, VendorList
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -51,10 +53,18 @@ def tcf(
     return f"{text_of(core)}.{text_of('001' + shown)}"
 
 
-def usnat(sale: int = 2, sharing: int = 2, targeted: int = 2, child: int = 0, gpc: str = "") -> str:
+def usnat(
+    sale: int = 2,
+    sharing: int = 2,
+    targeted: int = 2,
+    child: int = 0,
+    gpc: str = "",
+    notice: int = 1,
+) -> str:
     """Write a GPP string with the national section, version 2."""
     choices = f"{sale:02b}{sharing:02b}{targeted:02b}"
-    core = f"{2:06b}{0:012b}{choices}{0:032b}{child:02b}{0:012b}"
+    notices = f"{1:02b}{notice:02b}{1:02b}{1:02b}{0:04b}"
+    core = f"{2:06b}{notices}{choices}{0:032b}{child:02b}{0:012b}"
     return f"DBABLA~{text_of(core)}{gpc}"
 
 
@@ -66,11 +76,14 @@ VENDOR_LISTS = {
             1: Vendor(purposes=(1, 3, 4)),
             2: Vendor(purposes=(1,)),
             7: Vendor(purposes=(1, 4)),
+            755: Vendor(purposes=(1, 3, 4)),
         },
     )
 }
 DSP = PartnerConsent(gvl_id=1)
-ALL = tcf(1, 3, 4, 9)
+GOOGLE = PartnerConsent(gvl_id=755)
+GRANTED = {"ad_user_data": True, "ad_personalization": True}
+ALL = tcf(1, 3, 4, 9, 10)
 DAMAGED = ALL[:40]
 
 
@@ -100,6 +113,7 @@ CASES: dict[Reason, list[Case]] = {
         (Signals(tcf=tcf(1), gdpr=True), Use.SYNC, DSP, Signal.TCF),
         (Signals(tcf=tcf(1)), Use.STORE, DSP, Signal.TCF),
         (Signals(tcf=tcf(3, 9)), Use.AUDIENCES, None, Signal.TCF),
+        (Signals(tcf=tcf(3, 9, 10)), Use.LOOKALIKES, None, Signal.TCF),
         (Signals(tcf=tcf(4)), Use.PERSONALISE, None, Signal.TCF),
         (Signals(tcf=tcf(1)), Use.SYNC, None, Signal.TCF),
         (Signals(gpp=usnat(), gpp_sid=(7,)), Use.EXPORT, DSP, Signal.GPP),
@@ -113,6 +127,12 @@ CASES: dict[Reason, list[Case]] = {
         (Signals(gpp=usnat()), Use.SYNC, DSP, Signal.SITE_DEFAULT),
         (Signals(gpp_sid=(6,), us_privacy="1YNN"), Use.SYNC, DSP, Signal.SITE_DEFAULT),
         (Signals(), Use.SYNC, DSP, Signal.SITE_DEFAULT),
+        (Signals(gpp=usnat(notice=2), gpp_sid=(7,)), Use.AUDIENCES, None, Signal.SITE_DEFAULT),
+        (Signals(gpp=usnat(notice=0), gpp_sid=(7,)), Use.EXPORT, DSP, Signal.SITE_DEFAULT),
+        (Signals(), Use.SYNC, GOOGLE, Signal.SITE_DEFAULT),
+        (Signals(explicit=GRANTED), Use.EXPORT, GOOGLE, Signal.SITE_DEFAULT),
+        (Signals(country="US"), Use.EXPORT, GOOGLE, Signal.SITE_DEFAULT),
+        (Signals(explicit={"ad_user_data": False}), Use.EXPORT, DSP, Signal.SITE_DEFAULT),
     ],
     Reason.OPTED_OUT: [(Signals(opted_out=True, tcf=ALL), Use.STORE, None, Signal.OPT_OUT)],
     Reason.GPC: [
@@ -137,6 +157,10 @@ CASES: dict[Reason, list[Case]] = {
         (Signals(gpp=usnat(targeted=1), gpp_sid=(0,)), Use.SYNC, DSP, Signal.GPP),
         (Signals(gpp="DBABTA~1YYN"), Use.SYNC, DSP, Signal.GPP),
     ],
+    Reason.GPP_NO_NOTICE: [
+        (Signals(gpp=usnat(notice=2), gpp_sid=(7,)), Use.EXPORT, DSP, Signal.GPP),
+        (Signals(gpp=usnat(sale=0, notice=2)), Use.SYNC, DSP, Signal.GPP),
+    ],
     Reason.GPP_CHILD: [(Signals(gpp=usnat(child=1)), Use.AUDIENCES, None, Signal.GPP)],
     Reason.USP_UNREADABLE: [(Signals(us_privacy="1YN"), Use.STORE, None, Signal.US_PRIVACY)],
     Reason.USP_OPT_OUT: [(Signals(us_privacy="1YYN"), Use.EXPORT, DSP, Signal.US_PRIVACY)],
@@ -157,6 +181,7 @@ CASES: dict[Reason, list[Case]] = {
     Reason.TCF_PURPOSE: [
         (Signals(tcf=tcf(2, 3)), Use.STORE, None, Signal.TCF),
         (Signals(tcf=tcf(3)), Use.AUDIENCES, None, Signal.TCF),
+        (Signals(tcf=tcf(3, 9)), Use.LOOKALIKES, None, Signal.TCF),
         (Signals(tcf=tcf(3, 4)), Use.SYNC, DSP, Signal.TCF),
         (Signals(tcf=tcf(1, 4)), Use.EXPORT, DSP, Signal.TCF),
     ],
@@ -173,6 +198,20 @@ CASES: dict[Reason, list[Case]] = {
         (Signals(explicit={"sync": False}, tcf=ALL), Use.SYNC, DSP, Signal.EXPLICIT),
         (Signals(explicit={"sync": False, "audiences": True}), Use.EXPORT, DSP, Signal.EXPLICIT),
         (Signals(explicit={"personalise": False}), Use.PERSONALISE, None, Signal.EXPLICIT),
+    ],
+    Reason.GOOGLE_MISSING: [
+        (Signals(), Use.EXPORT, GOOGLE, Signal.GOOGLE),
+        (Signals(country="FR", explicit={"ad_user_data": True}), Use.EXPORT, GOOGLE, Signal.GOOGLE),
+        (Signals(explicit={"audiences": True, "sync": True}), Use.EXPORT, GOOGLE, Signal.GOOGLE),
+    ],
+    Reason.GOOGLE_DENIAL: [
+        (Signals(explicit={"ad_user_data": False}), Use.SYNC, GOOGLE, Signal.GOOGLE),
+        (
+            Signals(country="US", explicit=GRANTED | {"ad_personalization": False}),
+            Use.EXPORT,
+            GOOGLE,
+            Signal.GOOGLE,
+        ),
     ],
     Reason.DEFAULT_DENY: [
         (Signals(), Use.STORE, None, Signal.SITE_DEFAULT),
@@ -210,7 +249,7 @@ def test_the_first_denial_in_order_wins() -> None:
         gpp=usnat(sale=1),
         us_privacy="1YYN",
         tcf=DAMAGED,
-        explicit={"sync": False},
+        explicit={"sync": False, "ad_user_data": False},
     )
     without: list[tuple[str, object]] = [
         ("opted_out", False),
@@ -218,13 +257,14 @@ def test_the_first_denial_in_order_wins() -> None:
         ("gpp", ""),
         ("us_privacy", ""),
         ("tcf", ""),
+        ("explicit", {"ad_user_data": False}),
         ("explicit", None),
     ]
     order = []
     for field, nothing in without:
-        order.append(ask(signals, default="deny").signal)
+        order.append(ask(signals, default="deny", partner=GOOGLE).signal)
         signals = msgspec.structs.replace(signals, **{field: nothing})
-    order.append(ask(signals, default="deny").signal)
+    order.append(ask(signals, default="deny", partner=GOOGLE).signal)
     assert order == list(Signal)
 
 
@@ -290,3 +330,86 @@ def test_a_permissive_default_never_turns_a_signal_over(signals: Signals, use: U
     open_site, closed_site = ask(signals, use, default="allow"), ask(signals, use, default="deny")
     if open_site.signal is not Signal.SITE_DEFAULT:
         assert open_site == closed_site
+
+
+BY_COUNTRY: SiteDefault = {"EEA": "deny", "FR": "allow", "US": "allow", "other": "deny"}
+
+
+@pytest.mark.parametrize(
+    ("default", "country", "expected"),
+    [
+        (BY_COUNTRY, "US", True),
+        (BY_COUNTRY, "FR", True),
+        (BY_COUNTRY, "DE", False),
+        (BY_COUNTRY, "GB", False),
+        (BY_COUNTRY, "BR", False),
+        (BY_COUNTRY, "", False),
+        ({"EEA": "allow"}, "", True),
+        ({"EEA": "allow"}, "XX", True),
+        ({"EEA": "allow"}, "DE", True),
+        ({"EEA": "allow"}, "RE", True),
+        ({"EEA": "allow"}, "US", False),
+        ({"other": "allow"}, "US", True),
+        ({"other": "allow"}, "T1", False),
+        ({"other": "allow"}, "", False),
+        ({"other": "allow"}, "GB", False),
+        ({}, "US", False),
+        ("allow", "", True),
+        ("deny", "US", False),
+    ],
+)
+def test_silence_follows_the_site_and_the_country(
+    default: SiteDefault, country: str, *, expected: bool
+) -> None:
+    """Who says nothing gets the answer of its country; from nowhere known means from the EEA."""
+    decision = decide(Signals(country=country), Use.STORE, default=default)
+    assert decision.signal is Signal.SITE_DEFAULT
+    assert decision.allowed == expected
+
+
+@pytest.mark.parametrize("country", ["US", "FR", ""])
+@pytest.mark.parametrize("reason", [each for each in Reason if each is not Reason.ALLOWED])
+def test_a_country_takes_no_denial_away(reason: Reason, country: str) -> None:
+    """What a signal denies is denied wherever the visitor is; Google's fields are the exception."""
+    for signals, use, partner, signal in CASES[reason]:
+        if signal in {Signal.SITE_DEFAULT, Signal.GOOGLE}:
+            continue
+        there = msgspec.structs.replace(signals, country=country)
+        found = decide(
+            there,
+            use,
+            default={"US": "allow", "FR": "allow", "EEA": "allow"},
+            partner=partner,
+            vendor_lists=VENDOR_LISTS,
+            as_of_ms=NOW_MS,
+        )
+        assert (found.allowed, found.reason) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("granted", True),
+        ("GRANTED", True),
+        (True, True),
+        ("denied", False),
+        ("grant", False),
+        ("1", False),
+        (False, False),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_google_s_words(said: str | bool | None, *, expected: bool | None) -> None:
+    """Only `granted` grants; no word is no answer; any other is a denial."""
+    assert read_google_choice(said) is expected
+
+
+@pytest.mark.parametrize(
+    ("default", "named"),
+    [({"FRA": "allow"}, "FRA"), ({"fr": "allow"}, "fr"), ({"XX": "deny", "EEA": "deny"}, "XX")],
+)
+def test_a_setting_of_no_country_is_refused(default: SiteDefault, named: str) -> None:
+    """A default for what is no country would hold for nobody, so it is named to the operator."""
+    assert named in fault_of_default(default)
+    assert fault_of_default(BY_COUNTRY) == fault_of_default("allow") == ""

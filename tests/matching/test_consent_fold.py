@@ -51,6 +51,25 @@ UNSOLD = Signals(us_privacy="1YYN")
         pytest.param(
             [Signals(gpp_sid=(-1,)), Signals(gpp="DBno~x")], Signals(gpp="DBno~x"), id="gpp"
         ),
+        pytest.param(
+            [Signals(tcf="CPno", gdpr=True), Signals(tcf="CPyes", gdpr=False)],
+            Signals(tcf="CPno", gdpr=True),
+            id="a-string-where-no-law-applies-answers-nothing",
+        ),
+        pytest.param(
+            [Signals(gpp="DBno~x", gpp_sid=(7,)), Signals(gpp="DBAA", gpp_sid=(-1,))],
+            Signals(gpp="DBno~x", gpp_sid=(7,)),
+            id="sections-where-none-applies-answer-nothing",
+        ),
+        pytest.param(
+            [UNSOLD, Signals(us_privacy="1---")], UNSOLD, id="us-privacy-that-does-not-apply"
+        ),
+        pytest.param([UNSOLD, Signals(us_privacy="odd")], Signals(us_privacy="odd"), id="odd"),
+        pytest.param(
+            [Signals(country="US"), Signals(country="FR"), NO],
+            Signals(country="FR", explicit={"store": False}),
+            id="the-newest-country",
+        ),
         pytest.param([], Signals(), id="nothing"),
     ],
 )
@@ -73,8 +92,9 @@ SIGNALS = st.builds(
     gdpr=st.sampled_from([None, True, False]),
     gpp=st.sampled_from(["", "DBa", "DBb"]),
     gpp_sid=st.sampled_from([(), (-1,), (7,)]),
-    us_privacy=st.sampled_from(["", "1YYN", "1YNN"]),
+    us_privacy=st.sampled_from(["", "1YYN", "1YNN", "1---"]),
     gpc=st.booleans(),
+    country=st.sampled_from(["", "FR", "US"]),
     explicit=st.none() | st.dictionaries(st.sampled_from(["store", "sync"]), st.booleans()),
     opted_out=st.booleans(),
     by_server=st.booleans(),

@@ -36,7 +36,9 @@ def test_equal_signals_have_equal_text(keys: list[str]) -> None:
     assert encode_signals(Signals()) == ""
 
 
-@pytest.mark.parametrize("text", ["{", '{"tcf":1}', '{"unheard_of":true}', "[]"])
+@pytest.mark.parametrize(
+    "text", ["{", '{"tcf":1}', '{"unheard_of":true}', "[]", '{"tcf":"\ud800"}']
+)
 def test_foreign_text_is_no_signals(text: str) -> None:
     """Text that `encode_signals` did not write is refused, never read as no signals."""
     with pytest.raises(SignalsError, match="Deny"):

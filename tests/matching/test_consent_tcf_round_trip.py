@@ -31,10 +31,12 @@ def decoded(text: str) -> TcString:
 
 def sections(draw: st.DrawFn, last: int) -> tuple[str, set[int]]:
     """Draw the bits of range entries up to `last`, and what they mean."""
-    ids = st.integers(1, last)
-    entries: Ranges = draw(
-        st.lists(st.tuples(ids, ids).map(lambda pair: (min(pair), max(pair))), max_size=8)
-    )
+    marks = sorted(draw(st.sets(st.integers(1, last), max_size=16)))
+    entries: Ranges = []
+    while marks:
+        pair = marks[: draw(st.integers(1, 2))]
+        del marks[: len(pair)]
+        entries.append((pair[0], pair[-1]))
     bits = f"{len(entries):012b}"
     for low, high in entries:
         is_range = low != high or draw(st.booleans())

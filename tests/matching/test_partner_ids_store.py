@@ -2,30 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from random import Random
 from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from partner_id_rows import DAY_MS, START_MS, Row, V, put
 from pyroaring import BitMap
 
-from matching.ids import VISITOR_FIRST
 from matching.partner_ids_store import (
     Offer,
-    PartnerIdColumns,
     PartnerIdsStore,
     WaitingId,
 )
 
 pytestmark = pytest.mark.clickhouse
-
-V = VISITOR_FIRST
-DAY_MS = 86_400_000
-START_MS = 20_000 * DAY_MS
-
-# (visitor number, day, action, id, nonce)
-Row = tuple[int, int, str, str, int]
 
 
 @pytest.fixture
@@ -45,34 +36,6 @@ def opened(client: Client) -> PartnerIdsStore:
     store = PartnerIdsStore(client)
     store.open()
     return store
-
-
-def put(
-    store: PartnerIdsStore,
-    rows: list[Row],
-    *,
-    space: str = "xandr",
-    chunk: int = 1,
-    browsers: Sequence[str] = (),
-) -> None:
-    """Store rows of one partner whose id space is its own."""
-    store.insert(
-        PartnerIdColumns(
-            chunk=[chunk] * len(rows),
-            row=list(range(len(rows))),
-            received_at_ms=[START_MS + day * DAY_MS for _, day, *_ in rows],
-            partner=[space] * len(rows),
-            id_space=[space] * len(rows),
-            action=[action for _, _, action, _, _ in rows],
-            reason=["sentinel" if action == "refused" else "" for _, _, action, _, _ in rows],
-            nonce=[nonce for *_, nonce in rows],
-            visitor=[V + visitor for visitor, *_ in rows],
-            id=[text for *_, text, _ in rows],
-            id_ordinal=store.id_ordinals(space, [text for *_, text, _ in rows]),
-            source=["sync"] * len(rows),
-            browser=browsers,
-        )
-    )
 
 
 def live(
@@ -223,11 +186,11 @@ def test_an_id_of_many_visitors_is_nobodys(store: PartnerIdsStore) -> None:
         store, [(visitor, 10, "stored", "home", 200 + visitor) for visitor in range(6, 11)], chunk=2
     )
     assert live(store, day=11) == [(visitor, "home") for visitor in range(6, 11)]
-    (health,) = store.answers.health(since_ms=START_MS)
+    (health,) = store.answers.read(since_ms=START_MS).health
     assert (health.refused, health.refusals) == (6, {"fan_out": 6})
     put(store, [(0, 11, "stored", "own", 300)], chunk=3)
     assert len(live(store, day=12)) == 11
-    assert store.answers.health(since_ms=START_MS)[0].refusals == {}
+    assert store.answers.read(since_ms=START_MS).health[0].refusals == {}
 
 
 def test_everything_about_a_visitor_newest_first(store: PartnerIdsStore) -> None:
@@ -267,8 +230,8 @@ def test_erasing_burns_the_ordinals(client: Client, store: PartnerIdsStore) -> N
         assert live(each) == [(1, "shared")]
         assert each.ids_of([1, 2]) == {1: ("xandr", "shared")}
         assert each.id_ordinals("xandr", ["shared"]).tolist() == [1]
-        assert each.answers.health(since_ms=0)[0].partner == "xandr"
-        assert len(each.answers.health(since_ms=0)) == 1
+        assert each.answers.read(since_ms=0).health[0].partner == "xandr"
+        assert len(each.answers.read(since_ms=0).health) == 1
     assert store.id_ordinals("xandr", ["own"]).tolist() == [3]
     assert opened(client).id_ordinals("xandr", ["new"]).tolist() == [3]
     store.erase([V, V + 5])

@@ -69,9 +69,18 @@ def test_a_file_that_is_off_may_wait_for_answers(tmp_path: Path, key: str) -> No
     assert line == f"{key}: ask N for {next(iter(partner.questions.values()))}"
 
 
+def test_whoever_must_register_our_callback_is_asked_for_it() -> None:
+    """Account numbers alone do not end that question: no URL shows whether it was done."""
+    for key in known_keys():
+        facts = known_facts(key)
+        if facts["sync"].get("redirect_position") == "registered":
+            assert "callback" in facts["asks"], key
+
+
 ANSWERS = {
-    "an account value": ("google", "account.nid = 'shop'", set()),
-    "a place for the token": ("yahoo", "sync.token_place = 'cookie'", {"pixel"}),
+    "an account value": ("google", "account.nid = 'shop'", {"callback"}),
+    "a callback that was registered": ("google", "confirmed = ['callback']", {"nid"}),
+    "a place for the token": ("yahoo", "sync.token_place = 'cookie'", {"callback", "pixel"}),
     "a number in the vendor list": ("neustar", "gvl_id = 468", {"sid"}),
     "a word that it was confirmed": ("xandr_eu", "confirmed = ['countries']", set()),
     "nothing": ("neustar", "account.sid = ' '", {"sid", "gvl_id"}),
@@ -149,6 +158,9 @@ IDS = {
     "pixel": ("pixel", "a0b1c2d3", IdStatus.OK),
     "pixel macro": ("pixel", "[UID]", IdStatus.LITERAL_MACRO),
     "pixel encoded macro": ("pixel", "%5BUID%5D", IdStatus.LITERAL_MACRO),
+    "pixel twice encoded macro": ("pixel", "%255BUID%255D", IdStatus.LITERAL_MACRO),
+    "pixel opted out": ("pixel", "OPTED_OUT", IdStatus.SENTINEL),
+    "pixel id with signs of macros": ("pixel", "$1$abc.def", IdStatus.OK),
     "pixel zeros": ("pixel", "0000000000", IdStatus.SENTINEL),
     "pixel optout": ("pixel", "OptOut", IdStatus.SENTINEL),
     "pixel opt-out": ("pixel", "opt-out", IdStatus.SENTINEL),
@@ -162,6 +174,7 @@ IDS = {
 MACROS = [
     *["$UID", "[UID]", "{UID}", "{uid}", "${UID}", "${USER_ID}", "#PMUID", "<TUID>", "%USER_ID%"],
     *["%%VGUID%%", "$$visitor_cookie$$", "{{OGURY_UID}}", "__ZUID__", "@USERID@", "$_BK_UUID"],
+    *["${UID2}", "{device.id}", "[TTD_ID_2]", "%24%7BUID2%7D"],
 ]
 
 

@@ -22,6 +22,7 @@ from matching.partners import (
     read_callback,
     sync_url,
 )
+from matching.sync_url import consent_query, plan_url, write_our_id
 
 GOLDEN = Path(__file__).parents[1] / "cases" / "partner_urls.json"
 SHIPPED = json.loads(GOLDEN.read_text(encoding="utf-8"))["partners"]
@@ -68,6 +69,23 @@ def test_signals_that_are_absent_are_not_sent(tmp_path: Path, key: str) -> None:
     url = fire(load_one(tmp_path, key, SHIPPED[key]["added"]), Signals())
     names = parse_qs(urlsplit(url).query, keep_blank_values=True)
     assert not {"gdpr", "gdpr_consent", "us_privacy", "gpp", "gpp_sid"} & set(names)
+
+
+PLANNED = sorted(key for key in SHIPPED if "passes" not in known_facts(key)["sync"])
+
+
+@pytest.mark.parametrize("key", PLANNED)
+@pytest.mark.parametrize("signals", [SIGNALS, Signals()], ids=["signals", "none"])
+def test_a_planned_url_is_the_rendered_one(tmp_path: Path, key: str, signals: Signals) -> None:
+    """What is prepared for all browsers ends in the very same text, as often as it is used."""
+    partner = load_one(tmp_path, key, SHIPPED[key]["added"])
+    plan = plan_url(partner, base=BASE)
+    for token, our_id in ((TOKEN, OUR_ID), ("consent", "deadbeef")):
+        callback = callback_url(partner, base=BASE, token=token)
+        expected = sync_url(partner, callback=callback, our_id=our_id, token=token, signals=signals)
+        written = write_our_id(partner.sync.our_id_encoding, our_id)
+        consent = consent_query(partner.sync.consent_params, signals)
+        assert plan.render(token=token, our_id=written, consent=consent) == expected
 
 
 def test_a_new_partner_starts_from_a_known_one(tmp_path: Path) -> None:

@@ -54,12 +54,18 @@ NO_GDPR = SkipWhen(gdpr=True, gpp_sid=(2,))
 
 
 def tc_string() -> str:
-    """Write a consent string that agrees to everything for the vendors 1 to 1000 of list 42."""
-    moment = int(time.time() * 10) - 864_000 * 400
+    """Write a new string that agrees to everything for the vendors 1 to 1000 of list 42."""
+    moment = int(time.time() * 10) - 864_000
     letters = f"{ord('E') - 65:06b}{ord('N') - 65:06b}"
     bits = f"{2:06b}{moment:036b}{moment:036b}{1:012b}{1:012b}{1:06b}{letters}{42:012b}{4:06b}"
     bits += f"10{0:012b}{(1 << 24) - 1:024b}{0:024b}0{letters}{1000:016b}0{'1' * 1000}"
     bits += f"{0:016b}0{0:012b}"
+    disclosed = f"{1:03b}{1000:016b}0{'1' * 1000}"
+    return f"{sextets(bits)}.{sextets(disclosed)}"
+
+
+def sextets(bits: str) -> str:
+    """Write bits as TCF does: six to a letter, filled up with zeros."""
     bits += "0" * (-len(bits) % 6)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return "".join(alphabet[int(bits[at : at + 6], 2)] for at in range(0, len(bits), 6))

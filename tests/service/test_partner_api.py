@@ -124,7 +124,7 @@ def test_every_partner_that_ships_is_listed_with_what_to_ask(world: World) -> No
     known = {each["key"]: each for each in world.served.call("GET", "/api/partners")["known"]}
     assert sorted(known) == known_keys()
     assert known["yahoo"]["token_place"] is None
-    assert set(known["yahoo"]["ask"]) == {"pixel", "token_place"}
+    assert set(known["yahoo"]["ask"]) == {"callback", "pixel", "token_place"}
 
 
 TRIALS = {
@@ -196,7 +196,7 @@ def _uids(world: World, **more: Any) -> httpx.Response:
 
 def run(world: World, *words: str) -> Result:
     """Call a command as an operator."""
-    admin = world.served._api.headers["authorization"].removeprefix("Bearer ")
+    admin = world.served.api.headers["authorization"].removeprefix("Bearer ")
     env = {"JUMELLE_URL": world.served.url, "JUMELLE_API_KEY": admin}
     return CliRunner(env=env).invoke(partner, list(words))
 

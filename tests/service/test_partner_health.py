@@ -158,7 +158,7 @@ def put_hours(store: PartnerIdsStore, key: str, *, until_h: int) -> None:
             browser = "chrome" if number < 2 else "safari"
             rows.append((at_ms, "offered", "", nonce, "", browser))
             if number < 2 and hour >= until_h:
-                rows.append((at_ms, "stored", "", nonce, f"X{nonce}", ""))
+                rows.append((at_ms, "stored", "", nonce, f"X{nonce}", browser))
     if until_h:
         rows.append((NOW_MS - DAY_MS, "refused", "literal_macro", 0, "", ""))
     store.insert(

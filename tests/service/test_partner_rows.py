@@ -110,7 +110,7 @@ def answer(key: str, nonce: int, uid: str, *, days: float = 0) -> bytes:
 def test_an_offer_keeps_the_family_of_its_browser(workshop: Workshop) -> None:
     """Answers count for the family of browsers that the offer was made to."""
     workshop.loads(offer("plain", 1), answer("plain", 1, "X7abc"), offer("plain", 2))
-    (day,) = workshop.stores.partner_ids.answers.days(since_ms=0)
+    (day,) = workshop.stores.partner_ids.answers.read(since_ms=0).days
     assert (day.browser, day.offered, day.returned) == ("safari", 2, 1)
 
 
@@ -187,12 +187,12 @@ def message(number: int, *, days: float = 0, who: bytes = VISITOR, **body: Any) 
     return list(outcome.records)
 
 
-APP = {"context": {"device": {"type": "ios", "advertisingId": IDFA.lower()}}}
+APP: dict[str, Any] = {"context": {"device": {"type": "ios", "advertisingId": IDFA.lower()}}}
 
 
 def test_ids_in_messages_stand_beside_those_of_partners(workshop: Workshop) -> None:
     """A device's id and a hashed address are live ids of the visitor, once a week anew."""
-    mail = {"traits": {"email": "paul@example.com"}}
+    mail: dict[str, Any] = {"traits": {"email": "paul@example.com"}}
     workshop.loads(*message(1, type="page", **APP), *message(2, type="page", **APP))
     workshop.loads(*message(3, type="page", days=1, **APP), *message(5, **mail))
     kept = sorted(row[:2] for row in workshop.rows())

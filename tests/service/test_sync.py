@@ -19,6 +19,7 @@ from service.tag.record import MAGIC, Kind, Record, read_records
 from service.tag.request import Caller, TagRequest
 from service.tag.routes import handle
 from service.tag.steps import DropReason
+from service.tag.sync_memory import KINDS_MAX
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Callback, Keys, make_callback
 
@@ -100,6 +101,7 @@ def test_fresh_partners_are_not_offered_again() -> None:
     line = dict(first.answer.headers)["Set-Cookie"].partition(";")[0]
     second = ask("POST", "/cookie_sync", "account=w", {}, cookie=f"{COOKIE}; {line}")
     assert offered(second) == {}
+    assert "Set-Cookie" not in dict(second.answer.headers)  # the browser's own says the same
 
 
 @pytest.mark.parametrize(
@@ -170,6 +172,17 @@ def test_a_request_is_read_as_prebid_s(case: str) -> None:
     outcome = ask("POST", "/cookie_sync", "account=w", body, cookie=COOKIE)
     assert set(offered(outcome)) == expected
     assert len(outcome.records) == len(expected)
+
+
+def test_pages_of_many_kinds_are_told_apart() -> None:
+    """However many kinds of pages one process has answered, the next is judged by what it says."""
+    collector = with_partners(*STATE.partners)
+    for number in range(3 * KINDS_MAX):
+        body = {"gpp_sid": str(number + 100), "bidders": [f"nobody_{number}", "pixel"]}
+        ask_of(collector, "POST", "/cookie_sync", "account=w", body, cookie=COOKIE)
+    for body, expected in REQUESTS.values():
+        outcome = ask_of(collector, "POST", "/cookie_sync", "account=w", body, cookie=COOKIE)
+        assert set(offered(outcome)) == expected
 
 
 def test_a_bot_syncs_with_nobody() -> None:
@@ -376,6 +389,12 @@ def test_a_cookie_is_no_proof_for_a_partner_with_tokens() -> None:
     query = "bidder=pixel&uid=abcd1234"
     outcome = ask("GET", "/setuid", query, cookie=f"{COOKIE}; {line}", **IMAGE)
     assert (outcome.answer.status, outcome.records) == (400, ())
+
+
+def test_a_partner_without_a_token_cannot_start_a_sync() -> None:
+    """Only a page's offer is noted in the sync cookie, so nothing could prove such an answer."""
+    outcome = ask_of(with_partners(quiet()), "GET", "/sync/in/quiet", cookie=COOKIE)
+    assert (outcome.answer.status, outcome.records) == (200, ())
 
 
 def test_opted_out_browsers_sync_with_nobody() -> None:

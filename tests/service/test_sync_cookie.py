@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from matching.partners import Partner, known_facts
 from service.tag.request import Caller, TagRequest
-from service.tag.sync_cookie import EPOCH_S, read_attempts, write_attempts
+from service.tag.sync_cookie import EPOCH_S, CookieMarks, read_attempts, write_attempts
 from service.tag.tag_state import Site
 
 NOW_S = 1_795_000_000
@@ -22,6 +22,7 @@ def partner(key: str) -> Partner:
 
 
 PARTNERS = [partner(f"{LONG}_{number}") for number in range(200)]
+MARKS = CookieMarks(PARTNERS)
 
 
 def request(cookie: str = "") -> TagRequest:
@@ -37,22 +38,22 @@ def request(cookie: str = "") -> TagRequest:
 
 def written(attempts: dict[str, int], partners: list[Partner]) -> str:
     """Give the cookie's pair."""
-    return write_attempts(request(), SITE, attempts, partners).partition(";")[0]
+    return write_attempts(request(), SITE, attempts, CookieMarks(partners)).partition(";")[0]
 
 
 def test_forty_partners_fit_into_a_kilobyte() -> None:
     """The whole line for forty partners of the longest keys stays far below 1,024 bytes."""
-    partners = PARTNERS[:40]
-    line = write_attempts(request(), SITE, {each.key: NOW_S for each in partners}, partners)
+    marks = CookieMarks(PARTNERS[:40])
+    line = write_attempts(request(), SITE, dict.fromkeys(marks.of_key, NOW_S), marks)
     assert len(line) < 450
-    assert len(read_attempts(request(line.partition(";")[0]), partners)) == 40
+    assert len(read_attempts(request(line.partition(";")[0]), marks)) == 40
 
 
 def test_however_many_partners_the_cookie_stays_small() -> None:
     """Of two hundred partners the newest attempts stay, and the line below 1,100 bytes."""
     attempts = {each.key: NOW_S - 60 * number for number, each in enumerate(PARTNERS)}
-    line = write_attempts(request(), SITE, attempts, PARTNERS)
-    found = read_attempts(request(line.partition(";")[0]), PARTNERS)
+    line = write_attempts(request(), SITE, attempts, MARKS)
+    found = read_attempts(request(line.partition(";")[0]), MARKS)
     assert len(line) < 1_100
     assert set(found) == {each.key for each in PARTNERS[:120]}
 
@@ -65,7 +66,7 @@ def test_however_many_partners_the_cookie_stays_small() -> None:
 def test_attempts_come_back_to_the_minute(ages: dict[int, int]) -> None:
     """What is written is read again, cut to the minute."""
     attempts = {PARTNERS[number].key: moment for number, moment in ages.items()}
-    found = read_attempts(request(written(attempts, PARTNERS)), PARTNERS)
+    found = read_attempts(request(written(attempts, PARTNERS)), MARKS)
     assert found == {key: moment - (moment - EPOCH_S) % 60 for key, moment in attempts.items()}
 
 
@@ -79,4 +80,4 @@ def test_attempts_that_bar_nothing_are_forgotten() -> None:
 @pytest.mark.parametrize("text", ["xandr.99999999999!x", "AAAA", "A" * 4000, "%%", "=", "é", ""])
 def test_what_is_no_attempt_is_none(text: str) -> None:
     """Cookies of other shapes, cut or swollen ones, count as never attempted."""
-    assert read_attempts(request(f"jml_sync={text}"), PARTNERS) == {}
+    assert read_attempts(request(f"jml_sync={text}"), MARKS) == {}

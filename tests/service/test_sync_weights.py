@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from audiences.exports.seats import Seat, load_seats
 from matching.ids import CUSTOMER_FIRST, VISITOR_FIRST
-from matching.partner_answers_store import PartnerHealth
+from matching.partner_answers_store import PartnerAnswers, PartnerHealth
 from matching.partner_ids_store import LiveIds
 from matching.partners import Partner, known_facts
 from matching.people import Identity, People
@@ -106,10 +106,10 @@ class Answers:
     def __init__(self, counts: dict[str, tuple[int, int]]) -> None:
         self.counts = counts
 
-    def health(self, *, since_ms: int) -> list[PartnerHealth]:
+    def read(self, *, since_ms: int) -> PartnerAnswers:
         """Give offers and answers of the last week."""
         assert NOW_MS - 7 * 86_400_000 <= since_ms <= NOW_MS
-        return [
+        health = [
             PartnerHealth(
                 partner=key,
                 offered=offered,
@@ -120,6 +120,7 @@ class Answers:
             )
             for key, (offered, returned) in self.counts.items()
         ]
+        return PartnerAnswers(health=health, days=[])
 
 
 def test_a_partner_is_weighed_by_its_seats_activations() -> None:

@@ -1,9 +1,14 @@
-// Makes gpp_vectors.json with IAB Tech Lab's own GPP encoder, repeatably.
+// Makes gpp_vectors.json and gpp_vectors.txt.gz with IAB Tech Lab's own GPP encoder, repeatably.
 // In a folder where `npm install @iabgpp/cmpapi@3.2.0` was run:
 //   node make_gpp_vectors.mjs OUTPUT_FOLDER
+//   node make_gpp_vectors.mjs --show TEXT
+// The 104 strings of the first file are spelt out; the 2,000 of the second have a hash of the same JSON, with
+// the notices that were given.
+import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 
 const require = createRequire(join(process.cwd(), "here.js"));
 const { GppModel } = require("@iabgpp/cmpapi");
@@ -65,12 +70,43 @@ function make(ids) {
     }
     else fill(model, id);
   }
-  const text = model.encode();
-  const decoded = new GppModel(text);
-  return { text, sections: Object.fromEntries(decoded.getSectionIds().map((id) => [id, fields(decoded, id)])) };
+  return model.encode();
 }
 
-const vectors = [make([])];
-for (const id of STATES) for (let i = 0; i < (id <= 8 ? 8 : 3); i++) vectors.push(make([id]));
-for (let i = 0; i < 30; i++) vectors.push(make([2, 6, ...STATES].filter(() => chance(0.25))));
-writeFileSync(join(process.argv[2] ?? ".", "gpp_vectors.json"), `[\n${vectors.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`);
+function sections(text, read = fields) {
+  const decoded = new GppModel(text);
+  return Object.fromEntries(decoded.getSectionIds().map((id) => [id, read(decoded, id)]));
+}
+
+const NOTICES = ["SaleOptOutNotice", "SharingOptOutNotice", "TargetedAdvertisingOptOutNotice"];
+function withNotices(model, id) {
+  if (id < 7) return fields(model, id);
+  const section = flat(model.getSection(Sections.SECTION_ID_NAME_MAP.get(id)));
+  return { ...fields(model, id), notices: NOTICES.map((name) => section[name] ?? 0) };
+}
+
+const digest = (text) =>
+  createHash("sha256").update(JSON.stringify(sections(text, withNotices))).digest().subarray(0, 6).toString("base64url");
+
+if (process.argv[2] === "--show") {
+  console.log(JSON.stringify(sections(process.argv[3], withNotices)));
+  process.exit();
+}
+const folder = process.argv[2] ?? ".";
+const spelt = (ids) => {
+  const text = make(ids);
+  return { text, sections: sections(text) };
+};
+const vectors = [spelt([])];
+for (const id of STATES) for (let i = 0; i < (id <= 8 ? 8 : 3); i++) vectors.push(spelt([id]));
+for (let i = 0; i < 30; i++) vectors.push(spelt([2, 6, ...STATES].filter(() => chance(0.25))));
+writeFileSync(join(folder, "gpp_vectors.json"), `[\n${vectors.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`);
+
+const many = new Map();
+for (let i = 0; many.size < 2_000; i++) {
+  const id = STATES[below(STATES.length)];
+  const text = make(i % 4 === 0 ? [2, 6, ...STATES].filter(() => chance(0.15)) : i % 4 === 1 ? [7] : [id]);
+  many.set(text, digest(text));
+}
+const rows = [...many].map((row) => row.join(" "));
+writeFileSync(join(folder, "gpp_vectors.txt.gz"), gzipSync(`${rows.join("\n")}\n`, { level: 9 }));

@@ -1,132 +1,42 @@
-// Makes tcf_vectors.json and vendor_list_42.json with IAB Tech Lab's own encoder, repeatably.
+// Makes tcf_vectors.json, tcf_vectors.txt.gz and vendor_list_42.json, repeatably.
 // In a folder where `npm install @iabtechlabtcf/core@1.5.21 @iabtcf/core@1.5.6` was run:
 //   node make_tcf_vectors.mjs OUTPUT_FOLDER
-// The expected fields are what the library DECODES, for its encoder drops what the list forbids.
-import { createRequire } from "node:module";
+//   node make_tcf_vectors.mjs --show TEXT
+// The expected fields are what the library DECODES, for its encoder drops what the list forbids. The 200 of
+// the first file are spelt out; the 10,000 of the second have a hash of the same JSON, and every twentieth
+// one also that of 20 texts with one wrong bit ("-": refused).
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { current, digest, fields, flipped, list, make, older, READABLE, upTo } from "./tcf_strings.mjs";
 
-const require = createRequire(join(process.cwd(), "here.js"));
-const current = require("@iabtechlabtcf/core");
-const older = require("@iabtcf/core"); // never writes the segment of disclosed vendors
+const MANY = { wideEvery: 12, restricted: 0.25, odd: 0.06 };
+const FLIPS = 20;
 
-let state = 20260228;
-const random = () => {
-  state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-  return ((state >>> 8) & 0xffffff) / 0x1000000;
-};
-const below = (n) => Math.floor(random() * n);
-const chance = (p) => random() < p;
-const some = (ids, p) => ids.filter(() => chance(p));
-const upTo = (n) => Array.from({ length: n }, (_, i) => i + 1);
-
-const PURPOSES = upTo(11);
-const LI_PURPOSES = [2, 7, 8, 9, 10, 11];
-
-function vendor(id) {
-  const purposes = some(PURPOSES, 0.6);
-  const legIntPurposes = LI_PURPOSES.filter((p) => !purposes.includes(p) && chance(0.7));
-  const flexiblePurposes = [...purposes, ...legIntPurposes].filter((p) => LI_PURPOSES.includes(p) && chance(0.4));
-  return { id, name: `Vendor ${id}`, purposes, legIntPurposes, flexiblePurposes, specialPurposes: [1], features: [], specialFeatures: [] };
+if (process.argv[2] === "--show") {
+  console.log(JSON.stringify(fields(current, process.argv[3])));
+  process.exit();
 }
-
-const named = (ids) => Object.fromEntries(ids.map((id) => [id, { id, name: `${id}`, description: "", illustrations: [] }]));
-const list = {
-  gvlSpecificationVersion: 3, vendorListVersion: 42, tcfPolicyVersion: 5, lastUpdated: "2026-02-26T16:00:00Z",
-  purposes: named(PURPOSES), specialPurposes: named([1, 2]), features: named([1, 2, 3]), specialFeatures: named([1, 2]),
-  stacks: {}, dataCategories: {}, vendors: {},
-};
-for (const id of upTo(700).filter((id) => id <= 60 || chance(0.5))) list.vendors[id] = vendor(id);
-list.vendors[13] = { ...list.vendors[13], deletedDate: "2026-01-01T00:00:00Z" };
-
-const ids = Object.keys(list.vendors).map(Number);
-
-function fill(lib, index) {
-  const tcfPolicyVersion = lib === older ? 4 : 4 + below(2); // the encoder copies the list's
-  const model = new lib.TCModel(new lib.GVL(structuredClone({ ...list, tcfPolicyVersion })));
-  model.isServiceSpecific = true;
-  const wide = index % 4 === 0;
-  const known = wide ? ids : ids.filter((id) => id <= 20 + below(100));
-  const share = [0, 0.03, 0.3, 0.9, 1][below(5)];
-  model.cmpId = 2 + below(4000);
-  model.cmpVersion = 2 + below(4000);
-  model.consentScreen = below(64);
-  model.publisherCountryCode = "DEFRITESNL".slice(2 * below(5)).slice(0, 2);
-  model[lib === older ? "useNonStandardStacks" : "useNonStandardTexts"] = chance(0.3);
-  model.purposeOneTreatment = chance(0.2);
-  model.specialFeatureOptins.set(some([1, 2, 12], 0.5));
-  model.purposeConsents.set(some(PURPOSES, chance(0.3) ? 1 : 0.6));
-  model.purposeLegitimateInterests.set(some(LI_PURPOSES, 0.6));
-  model.vendorConsents.set(some(known, share));
-  model.vendorLegitimateInterests.set(some(known, chance(0.5) ? share : 0.1));
-  if (lib === current) model.vendorsDisclosed.set(some(known, chance(0.6) ? 1 : 0.5));
-  model.publisherConsents.set(some(PURPOSES, 0.5));
-  model.publisherLegitimateInterests.set(some(PURPOSES, 0.5));
-  if (chance(0.3)) {
-    model.numCustomPurposes = 1 + below(12);
-    model.publisherCustomConsents.set(some(upTo(model.numCustomPurposes), 0.5));
-    model.publisherCustomLegitimateInterests.set(some(upTo(model.numCustomPurposes), 0.5));
-  }
-  if (chance(0.5)) {
-    for (const id of some(known, 0.3))
-      model.publisherRestrictions.add(id, new lib.PurposeRestriction(1 + below(11), below(3)));
-  }
-  const day = Date.UTC(2025, 0, 1) + below(600) * 86400000;
-  model.created = new Date(day);
-  model.lastUpdated = new Date(day);
-  return model;
-}
-
-const members = (vector) => { const found = []; vector.forEach((on, id) => on && found.push(id)); return found; };
-// Ranges "1-5 7" keep the file small.
-function ranges(found) {
-  const parts = [];
-  for (let i = 0; i < found.length; ) {
-    let j = i;
-    while (found[j + 1] === found[j] + 1) j++;
-    parts.push(i === j ? `${found[i]}` : `${found[i]}-${found[j]}`);
-    i = j + 1;
-  }
-  return parts.join(" ");
-}
-
-function restrictions(model) {
-  const vector = model.publisherRestrictions;
-  return vector.getRestrictions().map((each) => ({
-    purpose: each.purposeId, kind: each.restrictionType, vendors: ranges(vector.getVendors(each)),
-  })).sort((a, b) => a.purpose - b.purpose || a.kind - b.kind);
-}
-
-function fields(lib, text) {
-  const tc = lib.TCString.decode(text);
-  return {
-    created_ms: tc.created.getTime(), updated_ms: tc.lastUpdated.getTime(), cmp_id: tc.cmpId, cmp_version: tc.cmpVersion,
-    consent_screen: tc.consentScreen, language: tc.consentLanguage, vendor_list_version: tc.vendorListVersion,
-    policy_version: tc.policyVersion, service_specific: tc.isServiceSpecific, non_standard_texts: tc.useNonStandardTexts ?? tc.useNonStandardStacks,
-    special_features: members(tc.specialFeatureOptins), purposes_consent: members(tc.purposeConsents),
-    purposes_interest: members(tc.purposeLegitimateInterests), purpose_one_treatment: tc.purposeOneTreatment,
-    publisher_country: tc.publisherCountryCode, vendors_consent: ranges(members(tc.vendorConsents)),
-    vendors_interest: ranges(members(tc.vendorLegitimateInterests)), restrictions: restrictions(tc),
-    disclosed: text.split(".").slice(1).some((part) => "IJKLMNOP".includes(part[0])) ? ranges(members(tc.vendorsDisclosed)) : null,
-    publisher_consent: members(tc.publisherConsents), publisher_interest: members(tc.publisherLegitimateInterests),
-    custom: tc.numCustomPurposes, custom_consent: members(tc.publisherCustomConsents),
-    custom_interest: members(tc.publisherCustomLegitimateInterests),
-  };
-}
-
-function make(lib, name, index) {
-  const options = { segments: ["core", ...(lib === current ? ["vendorsDisclosed"] : []), "publisherTC"] };
-  const text = lib.TCString.encode(fill(lib, index), options);
-  return { library: name, text, fields: fields(lib, text) };
-}
-
 const folder = process.argv[2] ?? ".";
+const spelt = (lib, library) => (index) => {
+  const text = make(lib, index, READABLE);
+  return { library, text, fields: fields(lib, text) };
+};
 const vectors = [
-  ...upTo(170).map((i) => make(current, "@iabtechlabtcf/core 1.5.21", i)),
-  ...upTo(30).map((i) => make(older, "@iabtcf/core 1.5.6", i)),
+  ...upTo(170).map(spelt(current, "@iabtechlabtcf/core 1.5.21")),
+  ...upTo(30).map(spelt(older, "@iabtcf/core 1.5.6")),
 ];
 const lines = (rows) => `[\n${rows.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`;
 writeFileSync(join(folder, "tcf_vectors.json"), lines(vectors));
+
+const many = upTo(10_000).map((index) => {
+  const lib = index % 10 === 3 ? older : current;
+  const text = make(lib, index, MANY);
+  const wrong = index % FLIPS === 0 ? upTo(FLIPS).map((number) => digest(lib, flipped(text, number))) : [];
+  return [text, digest(lib, text), ...wrong].join(" ");
+});
+writeFileSync(join(folder, "tcf_vectors.txt.gz"), gzipSync(`${many.join("\n")}\n`, { level: 9 }));
+
 const brief = Object.values(list.vendors).map((v) => [v.id, { id: v.id, name: v.name, purposes: v.purposes,
   legIntPurposes: v.legIntPurposes, flexiblePurposes: v.flexiblePurposes, ...(v.deletedDate && { deletedDate: v.deletedDate }) }]);
 writeFileSync(join(folder, "vendor_list_42.json"), JSON.stringify({ gvlSpecificationVersion: 3, vendorListVersion: 42,
