@@ -12,6 +12,7 @@ FRAME_BYTES_MAX: Final = 1024
 FRAMES_MAX: Final = 4096
 _BETWEEN: Final = b'","timestamp":"'
 _SENT: Final = b',"sentAt":"'
+_ENDS: Final = b'Z"}'
 _REFERENCE: Final = b',"anonymousId":"jr.'
 _BEGINS: Final = {
     kind[0]: b'{"type":"%b","messageId":"' % kind
@@ -50,7 +51,7 @@ def frame_of(raw: bytes) -> bytes | None:
     sent = raw[_END:-2]
     if between != _BETWEEN or not name.isalnum() or (name[0] == _ZERO and name[1] == _ZERO):
         return None
-    if time[10] != _T or time[23] != _Z or sent[10] != _T or sent[23] != _Z:
+    if time[10] != _T or time[23] != _Z or sent[10] != _T or not raw.endswith(_ENDS):
         return None
     try:
         _read_time(time.decode("ascii"))
@@ -77,8 +78,5 @@ def is_frame(frame: bytes, raw: bytes) -> bool:
     """
     begin = _BEGINS[raw[_LETTER_AT]]
     return (
-        len(frame) <= FRAME_BYTES_MAX
-        and frame.startswith(begin + b'"')
-        and frame.endswith(_SENT)
-        and raw.endswith(b'"}')
+        len(frame) <= FRAME_BYTES_MAX and frame.startswith(begin + b'"') and frame.endswith(_SENT)
     )
