@@ -1,6 +1,6 @@
 """Writes a script's row into README.md: its question, its figure, the machine, versions, the date.
 
-A row of the same script is replaced; nothing else of the page changes.
+A row of the same script is replaced, a new one follows the last; nothing else changes.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 README: Final = Path(__file__).parent / "README.md"
+ROW: Final = re.compile(r"^\| .* \| \d{4}-\d\d-\d\d \|$")
 
 
 def write_row(script: str, figure: str, *versions: str) -> None:
@@ -19,8 +20,14 @@ def write_row(script: str, figure: str, *versions: str) -> None:
     question = Path(script).stem.replace("_", " ")
     machine = ", ".join([*_machine(), *versions])
     row = f"| {question} | `{name}` | {figure} ({machine}) | {datetime.now(UTC):%F} |"
-    lines = [line for line in README.read_text().splitlines() if f"`{name}`" not in line]
-    README.write_text("\n".join([*lines, row]) + "\n")
+    lines = README.read_text().splitlines()
+    rows = [at for at, line in enumerate(lines) if ROW.search(line)]
+    mine = [at for at in rows if f"| `{name}` |" in lines[at]]
+    if mine:
+        lines[mine[0]] = row
+    else:
+        lines.insert(rows[-1] + 1, row)
+    README.write_text("\n".join(lines) + "\n")
 
 
 def _machine() -> list[str]:
