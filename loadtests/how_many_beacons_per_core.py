@@ -1,10 +1,10 @@
 """How many beacons per core? Each is kept before it is answered.
 
-POST /t with one page message, beside nginx, bare ASGI, BlackSheep and FastAPI, which keep nothing.
+POST /t with one page message, beside nginx, bare ASGI, BlackSheep, FastAPI, Node: all keep nothing.
 Ours runs with a cookie of today (no Set-Cookie, and nginx sets none either), with one so old that
 every answer sets it again, with another visitor in each request of a connection (as behind a proxy)
 and once more with a clock at the spool's append. Run: `uv run python loadtests/THIS`; needs the
-packages nginx and wrk.
+packages nginx, wrk and nodejs.
 """
 
 from typing import Final
@@ -25,8 +25,8 @@ RENEWED: Final = "jumelle, setting the cookie"
 NGINX: Final = "nginx"
 NGINX_COOKIE: Final = "nginx, setting the cookie"
 VISITORS: Final = 512
-RAW, BLACKSHEEP, FASTAPI = PEERS
-BARS: Final = {RAW: 1.7, BLACKSHEEP: 2.5, FASTAPI: 10.0}
+RAW, BLACKSHEEP, FASTAPI, NODE = PEERS
+BARS: Final = {RAW: 1.7, BLACKSHEEP: 2.5, FASTAPI: 10.0, NODE: 1.5}
 
 
 def main() -> int:

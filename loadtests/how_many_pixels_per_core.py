@@ -20,7 +20,7 @@ OURS: Final = "jumelle"
 RENEWED: Final = "jumelle, setting the cookie"
 NGINX: Final = "nginx"
 NGINX_COOKIE: Final = "nginx, setting the cookie"
-RAW, BLACKSHEEP, _ = PEERS
+RAW, BLACKSHEEP, *_ = PEERS
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ PEERS: Final = {
     "raw ASGI on uvicorn": "raw_asgi:app",
     "BlackSheep": "blacksheep_app:app",
     "FastAPI": "fastapi_app:app",
+    "Node": "node_app.mjs",
 }
 
 
@@ -42,12 +43,16 @@ def peers_python(kept: Path | None) -> Iterator[Path]:
 
 def peer_versions() -> list[str]:
     """Name the packages of the peers with their versions."""
-    return [package.replace("==", " ") for package in PACKAGES]
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    return [*(package.replace("==", " ") for package in PACKAGES), f"node {said.stdout.strip()}"]
 
 
 def start_peer(name: str, python: Path, folder: Path, core: int) -> Server:
-    """Serve one of `PEERS` with uvicorn, uvloop and httptools, without any log."""
+    """Serve one of `PEERS` with uvicorn, uvloop and httptools, without any log; Node by itself."""
     server = Server(name, folder, port=free_port(), core=core)
+    if PEERS[name].endswith(".mjs"):
+        server.start(["node", str(APPS / PEERS[name]), str(server.port)])
+        return server
     command = [str(python), "-m", "uvicorn", "--app-dir", str(APPS), PEERS[name]]
     command += ["--port", str(server.port), "--loop", "uvloop", "--http", "httptools"]
     command += ["--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "65"]
