@@ -33,7 +33,7 @@ from service.engine.publish_tag_state import publish
 from service.engine.seat_reach import SeatReaches
 from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
-from service.engine.subjects import Subjects
+from service.engine.subjects import Subjects, suppressed_people
 from service.engine.tombstones import Tombstones
 from service.engine.twins import Twins
 from service.logs import fields
@@ -273,17 +273,7 @@ class Engine:
 
     def refresh_suppressed(self) -> None:
         """Find the ordinals of everybody whom a tombstone suppresses."""
-        if not self.tombstones.suppressed:
-            self.suppressed = BitMap()
-            return
-        customers, visitors = self.stores.customers.customers(), self.stores.customers.visitors()
-        crm_ids = self.stores.customers.crm_ids(list(customers))
-        ids = self.stores.customers.visitor_ids(list(visitors))
-        forbids = self.tombstones.is_suppressed
-        self.suppressed = BitMap(
-            [key for key, crm_id in crm_ids.items() if forbids([("crm_id", crm_id)])]
-            + [key for key, visitor in ids.items() if forbids([("visitor", visitor)])]
-        )
+        self.suppressed = suppressed_people(self.tombstones, self.stores.customers)
 
     def _refresh_people(self) -> None:
         visitors = self.stores.customers.visitor_count

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
+from pyroaring import BitMap
 
 from matching.contact_hashes import Seal, contact_hash, crm_id_of, redact_text, seal
+from matching.customer_store import CustomerStore
 from matching.ids import CrmId, VisitorId
 from matching.partner_ids_store import PartnerIdRow
 from service.engine.stores import Stores
+from service.engine.tombstones import Tombstones
 from service.tag.tokens import Keys
 from service.tag.visitor_cookie import read_reference, write_reference
 
@@ -177,3 +180,16 @@ def _spaced(text: str) -> list[tuple[str, str]]:
         for count in range(1, len(parts))
         if parts[0] and any(parts[count:])
     ]
+
+
+def suppressed_people(tombstones: Tombstones, customers: CustomerStore) -> BitMap:
+    """Give the ordinals of all customers and visitors whom a tombstone suppresses."""
+    if not tombstones.suppressed:
+        return BitMap()
+    crm_ids = customers.crm_ids(list(customers.customers()))
+    visitors = customers.visitor_ids(list(customers.visitors()))
+    forbids = tombstones.is_suppressed
+    return BitMap(
+        [key for key, crm_id in crm_ids.items() if forbids([("crm_id", crm_id)])]
+        + [key for key, visitor in visitors.items() if forbids([("visitor", visitor)])]
+    )
