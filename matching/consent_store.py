@@ -1,12 +1,13 @@
 """Keeps what each visitor's consent signals said over time, and asks what stands about a use.
 
-Signals are stored as `encode_signals` text, never folded and never as decisions: every question
-folds (`consent/fold.py`) and decides (`consent/decide.py`) again, once for all visitors who share
-what stands and the site. So a row that is taken away is as if it had never been.
+Signals are stored as `encode_signals` text, never folded and never as decisions. What stands of
+everybody is read once and kept in memory (`consent/classes.py`); later only visitors of whom rows
+were inserted or erased are read again, by key. So a row that is taken away is as if it never was.
 """
 
-from array import array
-from collections.abc import Callable, Iterable, Sequence
+import secrets
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,16 +16,42 @@ from clickhouse_connect.driver.client import Client
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.consent.decide import Decision, PartnerConsent, Reason, Use
-from matching.consent.fold import fold
-from matching.consent.signals import Signals, SignalsError, decode_signals, encode_signals
+from matching.consent.class_rows import ROW, ClassReader
+from matching.consent.classes import (
+    ConsentClasses,
+    Stands,
+    allowed_visitors,
+    denied_visitors,
+    signals_of,
+    stands_of,
+    told_by,
+    visitors_with_gpc,
+)
+from matching.consent.decide import PartnerConsent, Signals, Use, says_gpc
+from matching.consent.history import Answer, ConsentRow, Decide, Standing, answers_of
+from matching.ids import VISITOR_FIRST
+from matching.rows_store import all_rows
 from matching.sql import sql
 
-Decide = Callable[[Signals, Use, PartnerConsent | None, str], Decision]
-"""Given by the caller, who knows each site's default and the vendor lists; the text is the site."""
+__all__ = [
+    "Answer",
+    "ConsentClasses",
+    "ConsentColumns",
+    "ConsentRow",
+    "ConsentStore",
+    "Decide",
+    "Standing",
+    "allowed_visitors",
+    "has_gpc",
+    "visitors_with_gpc",
+]
 
 HISTORY_ROWS_MAX: Final = 200
-_ERASED_AT_ONCE_MAX: Final = 10_000
+SLICE: Final = 1 << 20
+"""So many visitors are read at a time, 20 bytes a row."""
+_BY_KEY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
+_READ_AGAIN_PART: Final = 100
+"""With more visitors to be read again than one row in so many, reading everybody is cheaper."""
 
 
 class ConsentColumns(msgspec.Struct, kw_only=True):
@@ -38,55 +65,37 @@ class ConsentColumns(msgspec.Struct, kw_only=True):
     site: Sequence[str]
 
 
-class ConsentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of a visitor's consent, for the identity card."""
-
-    received_at_ms: int
-    signals: str
-    site: str
-
-
-class ConsentClass(msgspec.Struct, frozen=True, kw_only=True):
-    """All visitors of whom the same signals stand at the same site; `None` cannot be read."""
-
-    signals: Signals | None
-    site: str
-    visitors: BitMap
-
-
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What one visitor's signals say together, and the site of the newest; `None` cannot be read.
-
-    A row that cannot be read denies, whatever else was said: nobody knows what it withdrew.
-    """
-
-    signals: Signals | None
-    site: str
-
-
 class ConsentStore:
-    """The table `consents`."""
+    """The table `consents`, and what stands of everybody; safe to be asked from any thread."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._lock = threading.RLock()
+        self._classes: ConsentClasses | None = None
+        self._rows = 0
+        """How many rows the table must have, if all that changed it went through here."""
+        self._touched: set[int] = set()
+        """Of whom rows were inserted or erased since the classes were read."""
 
     def insert(self, columns: ConsentColumns) -> None:
         """Append rows; the caller keeps one insert within a million rows and one month."""
         if len(columns.chunk) == 0:
             return
-        self._client.insert(
-            "consents",
-            [
-                columns.chunk,
-                columns.row,
-                columns.received_at_ms,
-                columns.visitor,
-                columns.signals,
-                columns.site,
-            ],
-            column_names=["chunk", "row", "received_at", "visitor", "signals", "site"],
-            column_oriented=True,
-        )
+        with self._lock:
+            self._client.insert(
+                "consents",
+                [
+                    columns.chunk,
+                    columns.row,
+                    columns.received_at_ms,
+                    columns.visitor,
+                    columns.signals,
+                    columns.site,
+                ],
+                column_names=["chunk", "row", "received_at", "visitor", "signals", "site"],
+                column_oriented=True,
+            )
+            self._touch(columns.visitor, rows=len(columns.chunk))
 
     def rows_of_chunk(self, chunk: int) -> NDArray[np.uint32]:
         """List the rows of a chunk that are stored, ascending."""
@@ -115,47 +124,29 @@ class ConsentStore:
 
     def denied(self, use: Use, decide: Decide) -> BitMap:
         """Find the visitors whose signals forbid a use of our own."""
-        denied = BitMap()
-        for each in self.classes():
-            if not _allows(each, None, use, decide):
-                denied |= each.visitors
-        return denied
+        return denied_visitors(self.classes(), use, decide)
 
     def opted_out(self) -> BitMap:
         """Find the visitors who opted out, of whom nothing more is kept."""
-        found = self._client.query(sql("consent_opted_out"), query_formats={"String": "bytes"})
-        return _bitmap_of_state(found.result_rows[0][0])
+        return self.classes().where(lambda _, stands: stands.opted_out)
 
-    def classes(self) -> list[ConsentClass]:
-        """Read what stands for everybody once, to decide for many partners and uses."""
-        said = self._texts()
-        found = self._client.query(sql("consent_classes"), query_formats={"String": "bytes"})
-        classes: dict[tuple[str | None, str], ConsentClass] = {}
-        for history, site, state in found.result_rows:
-            signals, visitors = _fold_all(map(said.get, history)), _bitmap_of_state(state)
-            key = (None if signals is None else encode_signals(signals), site.decode())
-            if key in classes:
-                classes[key].visitors.update(visitors)
-            else:
-                classes[key] = ConsentClass(signals=signals, site=key[1], visitors=visitors)
-        return list(classes.values())
-
-    def _texts(self) -> dict[int, Signals]:
-        """Read every text that was ever sent, by its hash; one that cannot be read is not there."""
-        found = self._client.query(sql("consent_texts"), query_formats={"String": "bytes"})
-        read = {key: _read(text) for key, text in found.result_rows}
-        return {key: signals for key, signals in read.items() if signals is not None}
+    def classes(self) -> ConsentClasses:
+        """Give what stands of everybody now; it is shared, and never changes."""
+        with self._lock:
+            held = int(self._client.query(sql("consent_count")).result_rows[0][0])
+            # Why the count: an insert that failed may have come to the table none the less, and
+            # parts that were broken may be gone or back.
+            if self._classes is None or held != self._rows:
+                self._classes = self._read_all()
+            elif self._touched:
+                self._classes = self._classes.changed(self._read_touched())
+            self._rows = held
+            self._touched.clear()
+            return self._classes
 
     def standing(self, visitor: int) -> Standing | None:
         """Give what stands for one visitor; None when it was never heard of."""
-        found = self._client.query(
-            sql("consent_standing"),
-            parameters={"visitor": visitor},
-            query_formats={"String": "bytes"},
-        )
-        for texts, site in found.result_rows:
-            return Standing(signals=_folded(texts), site=site.decode())
-        return None
+        return self._standing(visitor, skip=0)
 
     def history(self, visitor: int) -> list[ConsentRow]:
         """List a visitor's changes of consent, newest first."""
@@ -167,77 +158,78 @@ class ConsentStore:
             for at_ms, signals, site in found.result_rows
         ]
 
+    def answers(self, visitor: int, decide: Decide) -> list[Answer]:
+        """Tell what each of a visitor's changes of consent meant, newest first."""
+        rows = self.history(visitor)
+        is_cut = len(rows) == HISTORY_ROWS_MAX
+        before = self._standing(visitor, skip=len(rows)) if is_cut else None
+        return answers_of(rows, decide, before=before)
+
     def erase(self, visitors: Sequence[int]) -> None:
         """Remove all consents of these visitors and return when they are gone."""
-        for start in range(0, len(visitors), _ERASED_AT_ONCE_MAX):
-            slice_ = list(visitors[start : start + _ERASED_AT_ONCE_MAX])
-            self._client.command(sql("consent_erase"), parameters={"visitors": slice_})
+        for start in range(0, len(visitors), _BY_KEY_MAX):
+            some = {"visitors": list(visitors[start : start + _BY_KEY_MAX])}
+            with self._lock:
+                rows = self._client.query(sql("consent_count_of"), parameters=some).result_rows
+                self._client.command(sql("consent_erase"), parameters=some)
+                self._touch(some["visitors"], rows=-rows[0][0])
 
+    def _touch(self, visitors: Iterable[int], *, rows: int) -> None:
+        """Note of whom the classes are old now; nothing, where all will be read anyway."""
+        self._rows += rows
+        if self._classes is None:
+            return
+        self._touched.update(visitors)
+        if len(self._touched) > max(_BY_KEY_MAX, self._rows // _READ_AGAIN_PART):
+            self._classes = None
+            self._touched.clear()
 
-def allowed_visitors(
-    classes: Iterable[ConsentClass],
-    partner: PartnerConsent | None,
-    use: Use,
-    decide: Decide,
-    *,
-    visitors: BitMap,
-    default_site: str,
-) -> BitMap:
-    """Decide once per class and spread the answers over `visitors`."""
-    allowed = BitMap()
-    unheard = visitors.copy()
-    for each in classes:
-        unheard -= each.visitors
-        if _allows(each, partner, use, decide):
-            allowed |= each.visitors
-    if decide(Signals(), use, partner, default_site).allowed:
-        allowed |= unheard
-    return allowed & visitors
+    def _read_all(self) -> ConsentClasses:
+        key = {name: secrets.randbits(64) for name in ("key_high", "key_low")}
+        told = self._client.query(
+            sql("consent_texts"), parameters=key, query_formats={"String": "bytes"}
+        )
+        texts = {number: _text(text) for number, text in told.result_rows}
+        last = int(self._client.query(sql("consent_last_visitor")).result_rows[0][0])
+        reader = ClassReader(texts, visitors=max(0, last + 1 - VISITOR_FIRST))
+        for first in range(VISITOR_FIRST, last + 1, SLICE):
+            bounds = {"first": first, "last": min(first + SLICE - 1, last)}
+            reader.add(all_rows(self._client, sql("consent_rows"), ROW, key | bounds))
+        return reader.classes()
 
+    def _read_touched(self) -> dict[int, Stands | None]:
+        visitors = sorted(each for each in self._touched if each >= VISITOR_FIRST)
+        stands: dict[int, Stands | None] = dict.fromkeys(visitors)
+        for start in range(0, len(visitors), _BY_KEY_MAX):
+            stands |= self._stands_of(visitors[start : start + _BY_KEY_MAX])
+        return stands
 
-def visitors_with_gpc(classes: Iterable[ConsentClass], decide: Decide) -> BitMap:
-    """Find the browsers that send Global Privacy Control, by header or inside a GPP string."""
-    found = BitMap()
-    for each in classes:
-        if each.signals is not None and has_gpc(each.signals, each.site, decide):
-            found |= each.visitors
-    return found
-
-
-def has_gpc(signals: Signals, site: str, decide: Decide) -> bool:
-    """Tell whether these signals hold Global Privacy Control, which speaks for the customer too."""
-    return signals.gpc or decide(signals, Use.EXPORT, None, site).reason is Reason.GPC
-
-
-def _allows(each: ConsentClass, partner: PartnerConsent | None, use: Use, decide: Decide) -> bool:
-    return each.signals is not None and decide(each.signals, use, partner, each.site).allowed
-
-
-def _folded(texts: Iterable[bytes]) -> Signals | None:
-    return _fold_all(map(_read, texts))
-
-
-def _fold_all(newest_first: Iterable[Signals | None]) -> Signals | None:
-    rows = []
-    for each in newest_first:
-        if each is None:
+    def _standing(self, visitor: int, *, skip: int) -> Standing | None:
+        found = self._stands_of([visitor], skip=skip).get(visitor)
+        if found is None:
             return None
-        rows.append(each)
-    return fold(rows)
+        return Standing(signals=signals_of(found), site=found.site)
+
+    def _stands_of(self, visitors: Sequence[int], *, skip: int = 0) -> dict[int, Stands]:
+        """Read what stands of these visitors, without what each said in its newest rows."""
+        found = self._client.query(
+            sql("consent_standing"),
+            parameters={"visitors": visitors, "skip": skip},
+            query_formats={"String": "bytes"},
+        )
+        texts = {text for _, history, __ in found.result_rows for text in history}
+        told = {text: told_by(_text(text)) for text in texts}
+        return {
+            visitor: stands_of([told[text] for text in history], _text(site))
+            for visitor, history, site in found.result_rows
+        }
 
 
-def _read(text: bytes) -> Signals | None:
-    try:
-        return decode_signals(text.decode())
-    except (SignalsError, UnicodeDecodeError):
-        return None
+def has_gpc(signals: Signals, *_: object) -> bool:
+    """Tell whether these signals hold Global Privacy Control, which speaks for the customer too."""
+    return says_gpc(signals)
 
 
-def _bitmap_of_state(state: bytes) -> BitMap:
-    """Read a state of groupBitmap: a short list of numbers, or a roaring bitmap behind its size."""
-    if state[0] == 0:
-        return BitMap(array("I", state[2:]))
-    start = 1
-    while state[start] & 0x80:
-        start += 1
-    return BitMap.deserialize(state[start + 1 :])
+def _text(raw: bytes) -> str:
+    # Why surrogates: a text in no encoding stays one that cannot be read.
+    return raw.decode(errors="surrogateescape")

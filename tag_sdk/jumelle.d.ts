@@ -6,6 +6,9 @@ export interface Consent {
   audiences?: boolean;
   sync?: boolean;
   personalise?: boolean;
+  /** Google's two fields, for Google alone: both must be `true` before a visitor of the EEA is in a Google seat. */
+  ad_user_data?: boolean;
+  ad_personalization?: boolean;
 }
 
 export type Properties = Record<string, unknown>;
@@ -23,7 +26,7 @@ export interface Jumelle {
   alias(id: string | number, previousId?: string | number): Sent;
   /** Sends "Signed Out", then forgets id, traits and token. */
   reset(): Sent;
-  /** The visitor's own answer; what is left out stays as it was. */
+  /** The visitor's own answer, `true` or `false`; what is left out, or neither of the two, stays as it was. */
   consent(answer: Consent): Promise<void>;
   /** The reference by which a backend can name this browser, or null. */
   anonymousId(): Promise<string | null>;

@@ -19,11 +19,11 @@ from matching.consent.decision import (
 )
 from matching.consent.gpp import TCF_EU, US_PRIVACY, Gpp, decode_gpp
 from matching.consent.signals import Signals, Use, decode_signals, encode_signals
-from matching.consent.site_default import SiteDefault, allows_silent, is_outside_eea
+from matching.consent.site_default import SiteDefault, allows_silent, is_in_eea, is_outside_eea
 from matching.consent.tcf import TcString, decode_tcf
 from matching.consent.tcf_permission import allows_us, allows_vendor, is_current, is_valid
 from matching.consent.us_privacy import SaleChoice, read_us_privacy
-from matching.consent.us_sections import US_SECTIONS, decode_us_section
+from matching.consent.us_sections import US_SECTIONS, UsSection, decode_us_section
 from matching.consent.vendor_list import VendorList
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "decide",
     "decode_signals",
     "encode_signals",
+    "says_gpc",
 ]
 
 _OUR_PURPOSES: Final[Mapping[Use, tuple[int, ...]]] = {
@@ -50,6 +51,8 @@ _OUR_PURPOSES: Final[Mapping[Use, tuple[int, ...]]] = {
 _VENDOR_PURPOSES: Final[Mapping[Use, tuple[int, ...]]] = {Use.SYNC: (1,), Use.EXPORT: (4,)}
 _SALES: Final = frozenset({Use.SYNC, Use.EXPORT})
 """What laws of the United States call sale or sharing."""
+_SECTIONS_MAX: Final = 64
+"""So many sections may be named as applying; a GPP string cannot have more."""
 _EXPLICIT_KEYS: Final[Mapping[Use, tuple[str, ...]]] = {
     Use.STORE: ("store",),
     Use.AUDIENCES: ("audiences",),
@@ -107,6 +110,19 @@ def decide(
     )
 
 
+def says_gpc(signals: Signals) -> bool:
+    """Tell whether Global Privacy Control is on, by header or inside a section that applies."""
+    gpp = _sections(signals)
+    if signals.gpc or isinstance(gpp, Unreadable):
+        return signals.gpc
+    found = (
+        decode_us_section(section, gpp.sections[section])
+        for section in _applying(signals, gpp)
+        if section in US_SECTIONS and section in gpp.sections
+    )
+    return any(isinstance(each, UsSection) and each.gpc for each in found)
+
+
 def _judge_opt_out(asked: _Asked) -> Reason | None:
     return Reason.OPTED_OUT if asked.signals.opted_out else None
 
@@ -116,21 +132,19 @@ def _judge_gpc(asked: _Asked) -> Reason | None:
 
 
 def _judge_gpp(asked: _Asked) -> Reason | None:
-    """Judge all sections but the TCF's; only one that the page named as applying may permit."""
+    """Judge all sections that apply, but the TCF's; only one that the page named may permit."""
     signals = asked.signals
     gpp = _sections(signals)
-    if isinstance(gpp, Unreadable):
+    if isinstance(gpp, Unreadable) or len(signals.gpp_sid) > _SECTIONS_MAX:
         return Reason.GPP_UNREADABLE
-    reasons = [
-        _judge_section(section, gpp, asked)
-        for section in _applying(signals, gpp)
-        if section != TCF_EU
-    ]
-    denials = [reason for reason in reasons if reason not in {None, Reason.ALLOWED}]
-    if denials:
-        return denials[0]
-    is_named = max(signals.gpp_sid, default=0) > 0
-    return Reason.ALLOWED if is_named and Reason.ALLOWED in reasons else None
+    applying = _applying(signals, gpp)
+    reasons = [_judge_section(each, gpp, asked) for each in applying if each != TCF_EU]
+    denial = next((each for each in reasons if each not in {None, Reason.ALLOWED}), None)
+    if denial is not None:
+        return denial
+    # Why not in the EEA: no law of the United States holds there, whatever the page says.
+    may_permit = max(signals.gpp_sid, default=0) > 0 and not is_in_eea(signals.country)
+    return Reason.ALLOWED if may_permit and Reason.ALLOWED in reasons else None
 
 
 def _sections(signals: Signals) -> Gpp | Unreadable:
@@ -183,7 +197,7 @@ def _judge_tcf(asked: _Asked) -> Reason | None:
     """Judge every TCF string that applies; two that disagree deny."""
     signals = asked.signals
     applies = signals.gdpr is True or TCF_EU in signals.gpp_sid
-    if signals.gdpr is False and not applies:
+    if signals.gdpr_applies is False and not applies:
         return None
     reasons = [_judge_tc_string(text, asked) for text in _tcf_texts(signals)]
     if not reasons:
@@ -197,7 +211,8 @@ def _tcf_texts(signals: Signals) -> Iterator[str]:
     gpp = _sections(signals)
     if isinstance(gpp, Gpp) and TCF_EU in gpp.sections:
         named = [section for section in signals.gpp_sid if section != 0]
-        if not named or TCF_EU in named or signals.gdpr is True:
+        in_eea = signals.gdpr is True or is_in_eea(signals.country)
+        if not named or TCF_EU in named or in_eea:
             yield gpp.sections[TCF_EU]
 
 

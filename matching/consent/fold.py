@@ -5,12 +5,14 @@ kind speaks, so that a later message of another kind takes nothing back. Which o
 stands in `decide.py`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from matching.consent.signals import Signals
 
 US_PRIVACY_DOES_NOT_APPLY: Final = "1---"
+SILENT, DOES_NOT_APPLY, ANSWERS = range(3)
+"""How much a message weighs for one kind of signal; of equals the newest speaks."""
 
 
 def fold(newest_first: Iterable[Signals]) -> Signals:
@@ -18,35 +20,24 @@ def fold(newest_first: Iterable[Signals]) -> Signals:
 
     - TCF and GPP: the newest message with an applying law, or with a string and no word that none
       applies. "Does not apply" is no answer of the visitor, whatever string comes with it, and
-      counts only while there was never another.
+      counts only while there was never another; of the GDPR it is not even said from the EEA.
     - US privacy: the newest string that answers; "1---" says that the law does not apply.
     - `explicit`: key by key, the newest answer.
     - GPC: the newest message of a browser; a server cannot see the header.
     - The opt-out: stays for ever. Who wants back in gets a new cookie, and is a new visitor.
     - The country: the newest that was known.
     """
-    rows = list(newest_first)
-    tcf = _first(
-        rows,
-        lambda row: row.gdpr is True or (bool(row.tcf) and row.gdpr is None),
-        lambda row: bool(row.tcf) or row.gdpr is not None,
-    )
-    gpp = _first(
-        rows,
-        lambda row: max(row.gpp_sid, default=0) > 0 or (bool(row.gpp) and not _none_applies(row)),
-        lambda row: bool(row.gpp) or bool(row.gpp_sid),
-    )
-    us_privacy = _first(
-        rows,
-        lambda row: bool(row.us_privacy) and row.us_privacy != US_PRIVACY_DOES_NOT_APPLY,
-        lambda row: bool(row.us_privacy),
-    )
+    rows = list(newest_first) or [Signals()]
+    tcf = max(rows, key=_weight_of_tcf)  # of equals the first, the newest
+    gpp = max(rows, key=_weight_of_gpp)
+    us_privacy = max(rows, key=_weight_of_us_privacy)
     explicit: dict[str, bool] = {}
     for row in rows:
-        explicit = (row.explicit or {}) | explicit
+        if row.explicit:
+            explicit = row.explicit | explicit
     return Signals(
         tcf=tcf.tcf,
-        gdpr=tcf.gdpr,
+        gdpr=tcf.gdpr_applies,
         gpp=gpp.gpp,
         gpp_sid=gpp.gpp_sid,
         us_privacy=us_privacy.us_privacy,
@@ -57,10 +48,21 @@ def fold(newest_first: Iterable[Signals]) -> Signals:
     )
 
 
-def _none_applies(row: Signals) -> bool:
-    return min(row.gpp_sid, default=0) < 0
+def _weight_of_tcf(row: Signals) -> int:
+    applies = row.gdpr_applies
+    if applies is True or (row.tcf and applies is None):
+        return ANSWERS
+    return DOES_NOT_APPLY if row.tcf or applies is not None else SILENT
 
 
-def _first(rows: Sequence[Signals], *wanted: Callable[[Signals], bool]) -> Signals:
-    """Give the newest row of the first test that any row passes."""
-    return next((row for test in wanted for row in rows if test(row)), Signals())
+def _weight_of_gpp(row: Signals) -> int:
+    sections = row.gpp_sid
+    if max(sections, default=0) > 0 or (row.gpp and min(sections, default=0) >= 0):
+        return ANSWERS
+    return DOES_NOT_APPLY if row.gpp or sections else SILENT
+
+
+def _weight_of_us_privacy(row: Signals) -> int:
+    if row.us_privacy and row.us_privacy != US_PRIVACY_DOES_NOT_APPLY:
+        return ANSWERS
+    return DOES_NOT_APPLY if row.us_privacy else SILENT

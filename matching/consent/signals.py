@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from matching.consent.site_default import is_in_eea
+
 
 class Use(StrEnum):
     """What we want to do: set our cookie, record, find twins, sync, send out, personalise."""
@@ -37,6 +39,11 @@ class Signals(
     """Sent by a server, which cannot see the browser's GPC header."""
     country: str = ""
     """Where the visitor is, as a trusted proxy says; it decides which default holds."""
+
+    @property
+    def gdpr_applies(self) -> bool | None:
+        """Give what the page says of the GDPR; its no does not hold where the proxy says EEA."""
+        return None if self.gdpr is False and is_in_eea(self.country) else self.gdpr
 
     @property
     def is_silent(self) -> bool:

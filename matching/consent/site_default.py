@@ -39,8 +39,12 @@ def allows_silent(default: SiteDefault, country: str) -> bool:
 
 def is_outside_eea(country: str) -> bool:
     """Tell whether somebody is known to be where the EEA's rules do not hold."""
-    known = known_country(country)
-    return bool(known) and known not in LIKE_EEA
+    return bool(known_country(country)) and not is_in_eea(country)
+
+
+def is_in_eea(country: str) -> bool:
+    """Tell whether somebody is known to be where the EEA's rules hold."""
+    return known_country(country) in LIKE_EEA
 
 
 def known_country(text: str) -> str:

@@ -11,6 +11,8 @@ from matching.consent.vendor_list import Vendor
 _POLICY_FIRST: Final = 4
 """Strings of older policies stopped being valid on 30 September 2023."""
 _POLICY_OF_TCF_2_3: Final = 5
+_POLICY_LAST: Final = 5
+"""A newer policy may mean something else by the same bits."""
 _DISCLOSED_SINCE_MS: Final = 1_772_236_800_000
 """28 February 2026: strings made since then must say which vendors were disclosed."""
 _CONSENT_ONLY: Final = (1, 3, 4, 5, 6)
@@ -27,7 +29,7 @@ def is_valid(tc: TcString) -> bool:
     since_deadline = max(tc.created_ms, tc.updated_ms) >= _DISCLOSED_SINCE_MS
     must_disclose = since_deadline or tc.policy_version >= _POLICY_OF_TCF_2_3
     return (
-        tc.policy_version >= _POLICY_FIRST
+        _POLICY_FIRST <= tc.policy_version <= _POLICY_LAST
         and tc.service_specific
         and tc.created_ms <= tc.updated_ms
         and not any(purpose in tc.purposes_interest for purpose in _CONSENT_ONLY)

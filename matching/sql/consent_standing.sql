@@ -1,9 +1,15 @@
--- One row, or none, is one visitor's history as in consent_classes: each text once, newest first, and the newest site.
--- Asked by ConsentStore for the identity card and for what a browser may be told.
-select arrayDistinct(tupleElement(told, 4)) as history, tupleElement(told[1], 5) as site
+-- One row is the history of one of these visitors: each text once, newest first, and the site of the newest; `skip` leaves
+-- so many of its newest rows out. Asked by ConsentStore for the identity card, for what a browser may be told, and for
+-- visitors of whom something changed. Size: these visitors, at most 10,000.
+select visitor, arrayDistinct(tupleElement(told, 4)) as history, tupleElement(told[1], 5) as site
 from (
-  select arrayReverseSort(groupArray((received_at, chunk, row, signals, site))) as told
+  select
+    visitor,
+    arraySlice(
+      arrayReverseSort(groupArray((received_at, chunk, row, signals, site))), {skip:UInt32} + 1
+    ) as told
   from consents
-  where visitor = {visitor:UInt32}
+  where visitor in {visitors:Array(UInt32)}
   group by visitor
 )
+where notEmpty(told)

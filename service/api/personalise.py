@@ -48,7 +48,7 @@ def audiences_for(
     ordinal = int(engine.stores.customers.find_visitors([found.visitor])[0])
     if not ordinal:
         return []
-    return public_audiences(engine, ordinal, site, gpc=request.header("sec-gpc") == "1")
+    return public_audiences(engine, ordinal, site, gpc=request.has_gpc)
 
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (my_audiences,)

@@ -43,8 +43,7 @@ class Twins:
 
     def __call__(self, audience: Audience, as_of_ms: int) -> BitMap:
         """Give an audience's members, found today or now."""
-        criteria = self._criteria()
-        base, day = criteria.base(audience.identity), criteria.days.day(as_of_ms)
+        base, day = self._base(audience.identity), self._criteria().days.day(as_of_ms)
         known = self._found.get(audience.key)
         if known is not None and known[:2] == (audience, day):
             return known[2] & base
@@ -63,11 +62,9 @@ class Twins:
         """Rank everybody by likeness to the seed and report how well that works."""
         criteria = self._criteria()
         people = criteria.people(identity)
-        # Why the seed too: nobody may be learnt from whose consent forbids it.
-        denied = people.persons_of_visitors(self._denied())
-        excluded = self._suppressed() | denied
+        excluded = self._suppressed()
         for key in request.exclude:
-            excluded |= self._members(key)
+            excluded = excluded | self._members(key)
         tokens = self._stores.tokens.tokens(
             people,
             since_ms=as_of_ms - HISTORY_DAYS * DAY_MS,
@@ -77,11 +74,17 @@ class Twins:
         return find_twins(
             request,
             traits=tokens,
-            seed=self._members(request.seed) - denied,
-            base=criteria.base(identity),
+            seed=self._members(request.seed),
+            base=self._base(identity),
             excluded=excluded,
             rng_seed=RNG_SEED,
         )
+
+    def _base(self, identity: Identity) -> BitMap:
+        """Give who may be found and learnt from: nobody whose consent forbids it, at any time."""
+        criteria = self._criteria()
+        denied = criteria.people(identity).persons_of_visitors(self._denied())
+        return criteria.base(identity) - denied
 
     def _trait_tokens(self, criteria: Criteria, identity: Identity) -> Mapping[str, BitMap]:
         return {

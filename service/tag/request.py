@@ -77,6 +77,12 @@ class TagRequest(msgspec.Struct, frozen=True, kw_only=True):
         return self.caller.headers.get(name, "")
 
     @property
+    def has_gpc(self) -> bool:
+        """Tell whether the browser sends Global Privacy Control; any word but 0 is one."""
+        # Why not "1" alone: a proxy that joins two such headers writes "1, 1".
+        return self.header("sec-gpc").strip() not in {"", "0"}
+
+    @property
     def now_s(self) -> int:
         """The moment of receipt in seconds."""
         return self.received_us // 1_000_000
@@ -261,7 +267,7 @@ def refusal(status: int, text: str, *headers: tuple[str, str]) -> TagAnswer:
 
 def header_signals(request: TagRequest, site: Site) -> Signals:
     """Give the signals that a request carries outside its message."""
-    return Signals(gpc=request.header("sec-gpc") == "1", country=trusted_country(request, site))
+    return Signals(gpc=request.has_gpc, country=trusted_country(request, site))
 
 
 def trusted_country(request: TagRequest, site: Site) -> str:

@@ -99,7 +99,7 @@ def _read(door: Door, request: TagRequest, site: Site, *, server: bool) -> Sende
     agent = "" if server else request.header("user-agent")
     may_write = request.from_allowed_origin(site)
     opted_out = not server and door.is_opted_out(request)
-    gpc = not server and request.header("sec-gpc") == "1"
+    gpc = not server and request.has_gpc
     country = "" if server else trusted_country(request, site)
     anonymous, inflates = bool(request.header("sp-anonymous")), is_compressed(request)
     is_asked_little = (

@@ -112,7 +112,8 @@ def _signals_fault(request: TagRequest) -> str:
     if gdpr not in {"", "0", "1"}:
         return f"the gdpr query param must be either 0 or 1. You gave {gdpr[:20]}"
     sections = [each.strip() for each in fields.get("gpp_sid", "").split(",")]
-    if sections != [""] and not all(each.isascii() and each.isdigit() for each in sections):
+    numbers = [each.removeprefix("-") if each == "-1" else each for each in sections]
+    if sections != [""] and not all(each.isascii() and each.isdigit() for each in numbers):
         return "gpp_sid must be numbers between commas"
     if (gdpr == "1" or str(int(TCF_EU)) in sections) and not consent and not _has_tcf(request):
         return "gdpr_consent is required when gdpr=1"

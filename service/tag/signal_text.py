@@ -21,8 +21,18 @@ def signal_text(text: str) -> str:
 
 
 def explicit_choices(given: dict[str, bool] | None) -> dict[str, bool] | None:
-    """Give the choices that there are; any other key could hold anything, an address too."""
-    return None if given is None else {k: v for k, v in given.items() if k in EXPLICIT_KEYS}
+    """Give the choices that there are; any other key could hold anything, an address too.
+
+    A key written in another way permits nothing, but what it denies is denied.
+    """
+    if given is None:
+        return None
+    denied = {_plain(key) for key, answer in given.items() if not answer} & EXPLICIT_KEYS
+    return {k: v for k, v in given.items() if k in EXPLICIT_KEYS} | dict.fromkeys(denied, False)
+
+
+def _plain(key: str) -> str:
+    return key.strip().lower().replace("ize", "ise")
 
 
 def with_google(

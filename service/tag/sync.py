@@ -190,7 +190,7 @@ def _signals_of(request: TagRequest, site: Site, asked: SyncRequest) -> Signals:
         gpp=signal_text(asked.gpp or ""),
         gpp_sid=sections_of(asked.gpp_sid or ""),
         us_privacy=signal_text(asked.us_privacy or ""),
-        gpc=request.header("sec-gpc") == "1",
+        gpc=request.has_gpc,
         explicit=explicit_choices(asked.explicit),
         country=trusted_country(request, site),
     )

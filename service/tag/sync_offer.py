@@ -5,6 +5,7 @@ is the whole proof of who is meant, so that the answer needs no cookie.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -22,6 +23,8 @@ from service.tag.tag_state import Site
 from service.tag.tokens import CALLBACK_LIVES_S, Callback, Keys, make_callback
 
 SECTIONS_MAX: Final = 32
+UNKNOWN_SECTION: Final = 65_535
+_SECTION: Final = re.compile("-1|[0-9]{1,5}")
 NONCE_BITS: Final = 63
 OFFER: Final = Kind.OFFER  # a member is looked up for longer than a name
 
@@ -132,7 +135,7 @@ def signals_of_query(request: TagRequest) -> Signals:
     """Give the consent signals that a partner's call carries in its query."""
     fields = request.fields
     return Signals(
-        gpc=request.header("sec-gpc") == "1",
+        gpc=request.has_gpc,
         gdpr={"0": False, "1": True}.get(fields.get("gdpr", "")),
         tcf=signal_text(fields.get("gdpr_consent", "")),
         us_privacy=signal_text(fields.get("us_privacy", "")),
@@ -142,6 +145,10 @@ def signals_of_query(request: TagRequest) -> Signals:
 
 
 def sections_of(text: str) -> tuple[int, ...]:
-    """Read `gpp_sid` as Prebid writes it, numbers between commas; what is no number is left out."""
-    given = [each.strip() for each in text.split(",")[:SECTIONS_MAX]]
-    return tuple(int(each) for each in given if each.isascii() and each.isdigit() and len(each) < 6)
+    """Read `gpp_sid` as Prebid writes it, numbers between commas, -1 for none.
+
+    What is no number, and what comes after many of them, stands for a section that nobody knows.
+    """
+    given = [each.strip() for each in text.split(",") if each.strip()]
+    read = [int(each) if _SECTION.fullmatch(each) else UNKNOWN_SECTION for each in given]
+    return tuple(read if len(read) <= SECTIONS_MAX else [*read[:SECTIONS_MAX], UNKNOWN_SECTION])

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 import pytest
+from consent_strings import DAY_MS, tc_string
+from consent_strings import national as usnat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,15 +22,7 @@ from matching.consent.google import read_google_choice
 from matching.consent.site_default import SiteDefault, fault_of_default
 from matching.consent.vendor_list import Vendor, VendorList
 
-ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 NOW_MS = 1_780_272_000_000
-DAY_MS = 86_400_000
-
-
-def text_of(bits: str) -> str:
-    """Pack zeros and ones as an encoder does, filled up to whole characters."""
-    padded = bits + "0" * (-len(bits) % 6)
-    return "".join(ALPHABET[int(padded[at : at + 6], 2)] for at in range(0, len(padded), 6))
 
 
 def tcf(
@@ -39,33 +33,15 @@ def tcf(
     vendor_list: int = 42,
     age_days: int = 0,
 ) -> str:
-    """Write a TCF string of this vendor list with consent alone, and nothing by interest."""
-    day = f"{(NOW_MS - age_days * DAY_MS) // 100:036b}"
-    agreed = "".join(str(int(purpose in purposes)) for purpose in range(1, 25))
-    consented, shown = (
-        f"{9:016b}0" + "".join(str(int(vendor in ids)) for vendor in range(1, 10))
-        for ids in (vendors, disclosed)
+    """Write a TCF string of this vendor list, so many days old."""
+    return tc_string(
+        *purposes,
+        at_ms=NOW_MS - age_days * DAY_MS,
+        vendors=vendors,
+        disclosed=disclosed,
+        policy=policy,
+        vendor_list=vendor_list,
     )
-    core = (
-        f"{2:06b}{day}{day}{0:042b}{vendor_list:012b}{policy:06b}10{0:012b}{agreed}{0:024b}0{0:012b}"
-        f"{consented}{0:017b}{0:012b}"
-    )
-    return f"{text_of(core)}.{text_of('001' + shown)}"
-
-
-def usnat(
-    sale: int = 2,
-    sharing: int = 2,
-    targeted: int = 2,
-    child: int = 0,
-    gpc: str = "",
-    notice: int = 1,
-) -> str:
-    """Write a GPP string with the national section, version 2."""
-    choices = f"{sale:02b}{sharing:02b}{targeted:02b}"
-    notices = f"{1:02b}{notice:02b}{1:02b}{1:02b}{0:04b}"
-    core = f"{2:06b}{notices}{choices}{0:032b}{child:02b}{0:012b}"
-    return f"DBABLA~{text_of(core)}{gpc}"
 
 
 VENDOR_LISTS = {
@@ -124,6 +100,7 @@ CASES: dict[Reason, list[Case]] = {
         (Signals(us_privacy="1YYN"), Use.STORE, DSP, Signal.SITE_DEFAULT),
         (Signals(gpc=True), Use.AUDIENCES, None, Signal.SITE_DEFAULT),
         (Signals(gpp=usnat(sale=1), gpp_sid=(-1,)), Use.SYNC, DSP, Signal.SITE_DEFAULT),
+        (Signals(gpp=usnat(), gpp_sid=(7,), country="US"), Use.EXPORT, DSP, Signal.GPP),
         (Signals(gpp=usnat()), Use.SYNC, DSP, Signal.SITE_DEFAULT),
         (Signals(gpp_sid=(6,), us_privacy="1YNN"), Use.SYNC, DSP, Signal.SITE_DEFAULT),
         (Signals(), Use.SYNC, DSP, Signal.SITE_DEFAULT),
@@ -218,8 +195,14 @@ CASES: dict[Reason, list[Case]] = {
         (Signals(us_privacy="1YNN"), Use.STORE, None, Signal.SITE_DEFAULT),
         (Signals(gpp=usnat()), Use.STORE, None, Signal.SITE_DEFAULT),
         (Signals(gpp=usnat(), gpp_sid=(0,)), Use.STORE, None, Signal.SITE_DEFAULT),
-        (Signals(gpp=usnat(0, 0, 0), gpp_sid=(7,)), Use.STORE, None, Signal.SITE_DEFAULT),
+        (
+            Signals(gpp=usnat(sale=0, sharing=0, targeted=0), gpp_sid=(7,)),
+            Use.STORE,
+            None,
+            Signal.SITE_DEFAULT,
+        ),
         (Signals(explicit={"store": True}), Use.SYNC, DSP, Signal.SITE_DEFAULT),
+        (Signals(gpp=usnat(), gpp_sid=(7,), country="FR"), Use.SYNC, DSP, Signal.SITE_DEFAULT),
     ],
 }
 

@@ -86,6 +86,7 @@ TABLE: dict[str, tuple[dict[str, Any], Answers]] = {
     "US privacy: sale allowed": ({"us_privacy": "1YNN"}, YES),
     "US privacy: unreadable": ({"us_privacy": "1Y"}, NOT_EVEN_READ),
     "GPP: sale refused": ({"gpp": usnat(1), "gpp_sid": [7]}, KEPT_ONLY),
+    "GPP: sale refused, does not apply": ({"gpp": usnat(1), "gpp_sid": [-1]}, YES),
     "GPP: sale allowed": ({"gpp": usnat(2), "gpp_sid": [7]}, YES),
     "GPP: GPC inside": ({"gpp": usnat(2, ".YA"), "gpp_sid": [7]}, KEPT_ONLY),
     "GPP: unreadable": ({"gpp": "DBABLA~x", "gpp_sid": [7]}, NOT_EVEN_READ),
@@ -110,6 +111,7 @@ TABLE: dict[str, tuple[dict[str, Any], Answers]] = {
     ),
     "TCF: cut": ({"tcf": tcf(*ALL)[:30], "gdpr": True}, NOT_EVEN_READ),
     "TCF: its vendors cut off": ({"tcf": tcf(*ALL).split(".")[0], "gdpr": True}, NOT_EVEN_READ),
+    "TCF: nothing, and no GDPR": ({"tcf": tcf(), "gdpr": False}, YES),
     "TCF inside GPP": ({"gpp": f"DBABMA~{tcf(*ALL)}", "gpp_sid": [2]}, YES),
     "TCF inside GPP: nothing": ({"gpp": f"DBABMA~{tcf()}", "gpp_sid": [2]}, NOTHING),
     "two that disagree": ({"tcf": tcf(*ALL), "gdpr": True, "us_privacy": "1YYN"}, KEPT_ONLY),
@@ -289,4 +291,7 @@ def test_the_gates_behind_the_door(served: Any, browsers: list[Browser]) -> None
     assert found == expected
     card = served.call("GET", f"/api/identity/{browsers[names.index('GPC')].uid}")
     (visitor,) = card["visitors"]
-    assert [json.loads(each["signals"]) for each in visitor["consent"]] == [{"gpc": True}]
+    (answer,) = visitor["consent"]
+    assert json.loads(answer["signals"]) == {"gpc": True}
+    allowed = {use for use, each in answer["uses"].items() if each["allowed"]}
+    assert allowed == {"store", "audiences", "lookalikes", "personalise"}
