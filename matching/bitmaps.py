@@ -34,7 +34,10 @@ def bitmap_of_mask(mask: NDArray[np.bool_], *, first: int = 0) -> BitMap:
     blocks = _blocks(mask)
     counts = np.bitwise_count(blocks).sum(axis=1, dtype=np.uint32)
     used = np.flatnonzero(counts)
-    contents = [_container(blocks[block], int(counts[block])) for block in used.tolist()]
+    contents = [
+        _container(blocks[block], mask[block * BLOCK : (block + 1) * BLOCK], int(counts[block]))
+        for block in used.tolist()
+    ]
     keys = (used + first // BLOCK).astype("<u2")
     return BitMap.deserialize(_portable(keys, counts[used], contents))
 
@@ -57,12 +60,11 @@ def _blocks(mask: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return padded.view("<u8").reshape(count, BLOCK // 64)
 
 
-def _container(block: NDArray[np.uint64], members: int) -> bytes:
+def _container(block: NDArray[np.uint64], mask: NDArray[np.bool_], members: int) -> bytes:
     """Write one block as roaring does: a sorted list when it is sparse, else its bits."""
     if members > ARRAY_MEMBERS_MAX:
         return block.tobytes()
-    bits = np.unpackbits(block.view(np.uint8), bitorder="little")
-    return np.flatnonzero(bits).astype("<u2").tobytes()
+    return np.flatnonzero(mask).astype("<u2").tobytes()
 
 
 def _portable(keys: NDArray[Any], counts: NDArray[np.uint32], contents: list[bytes]) -> bytes:

@@ -1,7 +1,6 @@
--- One row per identification, by visitor and time; the method as its code, 255 when unknown.
--- Called by PeopleStore.refresh; expected: the whole log, 38 bytes a row.
-select visitor, customer, toInt64(toUnixTimestamp64Milli(at)),
-  transform(toString(method), {methods:Array(String)}, {codes:Array(UInt8)}, toUInt8(255)),
-  claimed, chunk, row, proof
+-- One row per identification, in no order; `code` is the method's code, 15 when unknown, plus 16 when claimed.
+-- Called by IdentificationLog.everything; expected: the whole log, 25 bytes a row.
+select visitor, customer, at,
+  toUInt8(transform(method, {methods:Array(String)}, {codes:Array(UInt8)}, toUInt8(15)) + 16 * claimed) as code,
+  proof
 from identifications
-order by visitor, at, chunk, row

@@ -1,5 +1,6 @@
 -- One row per observed fact "this visitor is this customer"; method 'page' (customer 0) confirms a click. `proof` is
 -- the number of the click's link, 0 for other methods: one link links few visitors.
+-- Why two filters: the card and an erasure ask by customer and by link, which without them reads every row.
 -- Why fsync: a chunk leaves the spool once its rows are acknowledged, so they must be on disk by then.
 create table identifications (
   chunk UInt64,
@@ -12,7 +13,9 @@ create table identifications (
   claimed UInt8,
   site LowCardinality(String),
   proof UInt64 default 0,
-  index chunk_range chunk type minmax granularity 1
+  index chunk_range chunk type minmax granularity 1,
+  index customer_filter customer type bloom_filter(0.01) granularity 16,
+  index proof_filter proof type bloom_filter(0.01) granularity 16
 ) engine = MergeTree partition by toYYYYMM(received_at)
 order by (visitor, at, chunk, row)
 settings fsync_after_insert = 1, fsync_part_directory = 1,

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of, bitmap_of_mask, mask_of, ordinals_of
+from matching.click_links import Clicks, confirmed
+from matching.crowds import Crowds
 from matching.identification import (
     METHOD_CODES,
     METHODS,
@@ -16,6 +18,7 @@ from matching.identification import (
     is_blocked,
 )
 from matching.ids import ORDINAL_LAST, VISITOR_FIRST
+from matching.link_holders import NEWCOMERS_MAX, LinkHolders
 from matching.people import (
     STATUSES,
     Identity,
@@ -94,8 +97,10 @@ def link_naively(seen: list[Seen], limits: Limits) -> dict[int, tuple[int, str]]
         elif good:
             _, at, _, customer = max(good)
             won[visitor] = (customer, at)
-        elif any(s[3] is Method.CLICK and not s[4] for s in named):  # or beyond its link's limit
-            status[visitor] = "click_unconfirmed"
+        elif any(s[3] is Method.CLICK and not s[4] for s in named):
+            clicks = [s for s in named if s[3] is Method.CLICK and not s[4]]
+            sure = any(confirmed_naively(seen, each) for each in clicks)
+            status[visitor] = "click_over_limit" if sure else "click_unconfirmed"
         elif named:
             status[visitor] = "claimed_only"
     for customer in {customer for customer, _ in won.values()}:
@@ -261,6 +266,7 @@ def test_a_click_link_links_its_first_three_visitors() -> None:
     observations = observations.take(np.arange(11)[::-1])
     links = link(observations, limits=Limits(), visitors=5)
     assert links.customer_of.tolist() == [7, 7, 7, 0, 0]
+    assert links.status_of(VISITOR_FIRST + 4) is LinkStatus.CLICK_OVER_LIMIT
     statuses = status_of_each(observations, links)
     told = {
         int(visitor) - VISITOR_FIRST: status
@@ -278,6 +284,41 @@ def test_an_unconfirmed_click_takes_no_place_of_a_link() -> None:
     scanners: list[Seen] = [(each, 7, 0, Method.CLICK, False) for each in (5, 6, 7)]
     links = link(observations_of(scanners + forwarded(3)), limits=Limits(), visitors=8)
     assert links.customer_of.tolist() == [7, 7, 7, 0, 0, 0, 0, 0]
+
+
+def test_clicks_of_far_apart_times_are_confirmed_alike() -> None:
+    """Visitors and times that do not fit one number together are asked in parts."""
+    far = 1 << 34  # a place that leaves thirty bits for the time
+    at_ms = np.array([0, 5 * MINUTE, 1 << 40, (1 << 47) - 1, 1 << 47], dtype=np.int64)
+    pages = np.array([0, 36, 30, 0, 30], dtype=np.int64) * MINUTE
+    pages[2:] += np.array([1 << 40, 1 << 47, 1 << 47])
+    for place in (1, far):
+        places = np.full(5, place, dtype=np.int64)
+        clicks = Clicks(place=places, at_ms=at_ms, proof=np.zeros(5, dtype=np.uint64))
+        found = confirmed(clicks, page_place=places, page_at_ms=pages)
+        assert found.tolist() == [True, False, True, True, True]
+        others = confirmed(clicks, page_place=places + 1, page_at_ms=pages)
+        assert others.tolist() == [False] * 5
+
+
+def test_who_is_cut_by_the_limit_is_listed() -> None:
+    """A customer with too many browsers can be shown which of them stay linked."""
+    crowds = Crowds(np.array([7, 7, 8, 7, 0], dtype=np.uint32), visitors_max=2)
+    kept, cut = crowds.cut(crowds.over_limit(), np.array([5, 9, 1, 9, 0], dtype=np.int64))
+    assert (kept.tolist(), cut.tolist()) == ([1, 3], [0])
+    assert crowds.of(7) == BitMap([0, 1, 3])
+    assert crowds.of(8) is None
+
+
+def test_holders_of_a_link_are_found_also_after_many_came() -> None:
+    """Pairs of link and visitor are found wherever they came in."""
+    holders = LinkHolders(np.array([9, 4, 9], dtype=np.uint64), np.array([1, 2, 3]))
+    many = np.arange(100, 100 + NEWCOMERS_MAX)
+    holders.add(many.astype(np.uint64), many)
+    holders.add(np.array([9], dtype=np.uint64), np.array([8]))
+    asked = np.array([9, 0, 100, 5], dtype=np.uint64)
+    assert holders.of(asked).tolist() == [1, 3, 8, 100]
+    assert holders.of(np.zeros(0, dtype=np.uint64)).tolist() == []
 
 
 def test_a_visitor_beyond_the_known_ones_is_linked_too() -> None:

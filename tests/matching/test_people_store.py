@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
+from pyroaring import BitMap
 
+from matching.columns_store import all_columns
 from matching.identification import METHODS, Method
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity, Limits, LinkStatus
@@ -174,3 +176,73 @@ def test_erasing_is_as_if_never_observed(store: PeopleStore) -> None:
     assert store.refresh(visitors=5)
     assert store.links.customer_of.tolist() == [8, 0, 0, 0, 0]
     assert store.links_of(customer=7) == []
+
+
+def test_a_click_beyond_its_link_s_places_is_explained_on_either_card(store: PeopleStore) -> None:
+    """Visitor and customer tell the same of a click that came too late for a place."""
+    history: list[Seen] = []
+    for number in range(5):
+        history += [(V + number, 8, number, "click", False), (V + number, 0, number, "page", False)]
+    store.insert(columns_of(history))
+    store.refresh(visitors=5)
+    assert store.links.customer_of.tolist() == [8, 8, 8, 0, 0]
+    (own,) = store.links_of(visitor=V + 4)
+    assert own.status is LinkStatus.CLICK_OVER_LIMIT
+    of_customer = {each.visitor: each.status for each in store.links_of(customer=8)}
+    assert [of_customer[V + number].value for number in range(5)] == [
+        *["linked"] * 3,
+        *["click_over_limit"] * 2,
+    ]
+
+
+def test_an_erased_visitor_frees_its_place_on_a_link(database: Any) -> None:
+    """Whoever came fourth by a link is linked once one of the first three is erased."""
+    store = PeopleStore(database.client(), rows_per_visitor_read=0)
+    history: list[Seen] = []
+    for number in range(4):
+        history += [(V + number, 8, number, "click", False), (V + number, 0, number, "page", False)]
+    store.refresh(visitors=4)
+    store.insert(columns_of(history))
+    store.refresh(visitors=4)
+    store.erase(customers=[], visitors=[V])
+    assert store.refresh(visitors=4)
+    assert not store.last_renewal.everything
+    assert store.links.customer_of.tolist() == [0, 8, 8, 8]
+    assert list(store.changed_visitors) == [V, V + 3]
+    assert (store.changes.before.tolist(), store.changes.now.tolist()) == ([8, 0], [0, 8])
+
+
+def test_who_is_cut_can_be_shown(database: Any) -> None:
+    """Of a customer with too many visitors the store tells who stays and who does not."""
+    store = PeopleStore(database.client(), limits=Limits(visitors_per_customer=1))
+    store.insert(columns_of([(V, 7, 1, "login", False), (V + 1, 7, 2, "login", False)]))
+    store.refresh(visitors=2)
+    assert store.visitors_over_limit(7) == (BitMap([V + 1]), BitMap([V]))
+    assert store.visitors_over_limit(8) == (BitMap(), BitMap())
+
+
+def test_the_order_of_the_log_decides_between_equals(database: Any) -> None:
+    """Two logins at the same time go to the later row, whichever way the log was read."""
+    store = PeopleStore(database.client(), rows_per_visitor_read=0)
+    store.insert(columns_of([(V, 9, 1, "login", False)], chunk=5))
+    store.insert(columns_of([(V, 7, 1, "login", False)], chunk=2))
+    assert store.refresh(visitors=1)
+    assert store.links.customer_of.tolist() == [9]
+    store.insert(columns_of([(V, 6, 1, "purchase", False)], chunk=7))
+    store.insert(columns_of([(V, 5, 1, "purchase", False)], chunk=1))
+    assert store.refresh(visitors=1)
+    assert not store.last_renewal.everything
+    assert store.links.customer_of.tolist() == [6]
+
+
+def test_columns_of_another_type_are_refused(database: Any) -> None:
+    """What a query sends is not taken for something else."""
+    client = database.client()
+    with pytest.raises(ValueError, match="is a UInt8, a UInt32 was asked for"):
+        all_columns(client, "select 1 as one", ["UInt32"])
+    with pytest.raises(ValueError, match="has 1 columns, 2 were asked for"):
+        all_columns(client, "select 1 as one", ["UInt8", "UInt8"])
+    (numbers,) = all_columns(client, "select toUInt32(number) from numbers(300000)", ["UInt32"])
+    assert numbers.tolist() == list(range(300_000))
+    (none,) = all_columns(client, "select toUInt32(number) from numbers(0)", ["UInt32"])
+    assert none.tolist() == []
