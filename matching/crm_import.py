@@ -1,116 +1,62 @@
-"""From rows of a CRM file to customers: what the columns mean comes in, a report goes out.
+"""From a CRM file to customers: batches come in one after the other, a report goes out.
 
-A row is taken whole or refused with its line and a reason. Contacts are hashed and sealed before
-they are stored; which names were erased, the caller knows.
+A row is taken whole or refused with its line and a reason. Only what changed is stored, so that the
+same file twice changes nothing. Which names were erased, the caller knows.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, Final, Protocol, TypeVar
+import re
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
 
-from matching.contact_hashes import Seal, contact_hash, redact_json, redact_text
-from matching.crm_rows import UNREADABLE, CrmFileError, CrmFormat, Row, read_rows
-from matching.crm_values import (
-    TraitType,
-    TraitValue,
-    is_blank,
-    read_boolean,
-    read_text,
-    read_trait,
+from matching.bitmaps import bitmap_of
+from matching.contact_hashes import Seal
+from matching.crm_aliases import AliasConflict, settle_aliases
+from matching.crm_changes import Changes, changes_of, fresh_rows
+from matching.crm_columns import CrmColumns, TraitColumn
+from matching.crm_contacts import SealAll
+from matching.crm_missing import take_missing
+from matching.crm_pieces import ReadRows, Rows
+from matching.crm_reading import CrmReader, Refused
+from matching.crm_report import BatchReport, ImportReport, Tally
+from matching.crm_rows import (
+    CrmBatch,
+    CrmFileError,
+    CrmFormat,
+    Row,
+    batches_of_rows,
+    read_batches,
+    read_rows,
 )
-from matching.customer_store import CustomerName, CustomerStore
-from matching.customer_traits_store import CustomerTrait
-from matching.identification import is_blocked
+from matching.crm_rows_store import DIGEST_FIRST, LOOK_AGAIN
+from matching.crm_statistics import FileStatistics
+from matching.crm_values import TraitType
+from matching.customer_store import CustomerStore
+from matching.ids import NOBODY
 
 __all__ = [
     "CrmColumns",
     "CrmFileError",
     "CrmFormat",
+    "CrmImport",
     "ImportReport",
     "TraitColumn",
     "TraitType",
-    "TraitWriter",
     "import_customers",
+    "read_batches",
     "read_rows",
 ]
 
 SOURCE: Final = "crm"
-ROWS_PER_BATCH: Final = 5_000
-CONTACTS: Final = ("email", "phone")
-RESERVED_KINDS: Final = frozenset(
-    {"crm_id", *CONTACTS, "opt_in", "erased", "visitor", "partner_id"}
-)
-
-_Value = TypeVar("_Value")
-
-Refused = Callable[[str, str], bool]
-"""Tells whether a name (kind, value as stored) was erased and not lifted."""
-
-
-class TraitColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a trait stands and what it is; `separator` parts the members of a set."""
-
-    column: str
-    type: TraitType = TraitType.AUTO
-    separator: str = ","
-
-
-class CrmColumns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the columns of a CRM file mean; without `traits` every other column is one."""
-
-    crm_id: str = "crm_id"
-    aliases: dict[str, str] = {}
-    """Column by kind, such as `loyalty_card = "card number"`."""
-    email: str = "email"
-    phone: str = "phone"
-    calling_code: str = ""
-    """Country code of phone numbers that are written without one, such as `33`."""
-    opt_in: str = "opt_in"
-    traits: dict[str, TraitColumn] | None = None
-
-    def __post_init__(self) -> None:
-        if taken := sorted(RESERVED_KINDS & self.aliases.keys()):
-            raise ValueError(f"alias {taken[0]!r} is a name of ours; call it otherwise")
-
-    def trait_columns(self, row: dict[str, Any]) -> dict[str, TraitColumn]:
-        """Give the traits that may stand in this row, by name."""
-        if self.traits is not None:
-            return self.traits
-        others = {self.crm_id, self.email, self.phone, self.opt_in, *self.aliases.values()}
-        return {name: TraitColumn(column=name) for name in row if name not in others and name}
-
-
-class TraitWriter(Protocol):
-    """Whoever stores traits."""
-
-    def put_traits(self, rows: Sequence[CustomerTrait]) -> int:
-        """Store traits and count them."""
-        ...
-
-
-class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the rows; a warning is about a row that was imported nonetheless."""
-
-    rows: int
-    imported: int
-    new_customers: int
-    traits: int
-    rejects: list[tuple[int, str]]
-    warnings: list[tuple[int, str]]
-
-
-class _Person(msgspec.Struct, kw_only=True):
-    """One row as it will be stored; a value of None takes a trait away."""
-
-    crm_id: str
-    names: list[tuple[str, str]]
-    traits: dict[str, TraitValue | None]
-
-
-class _Rejected(Exception):
-    """A row that is not imported, and why."""
+SOURCES: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+SOURCES_OF_OURS: Final = frozenset({"browser", "message", "server", "computed", "erasure"})
+DUPLICATE: Final = "duplicate: this customer stands in an earlier row"
+UNKNOWN_CUSTOMER: Final = "unknown: there is no such customer; import the customers first"
 
 
 def import_customers(
@@ -118,160 +64,225 @@ def import_customers(
     columns: CrmColumns,
     *,
     customers: CustomerStore,
-    traits: TraitWriter,
     seal: Seal,
     refused: Refused,
     now_ms: int,
     computed: frozenset[str] = frozenset(),
 ) -> ImportReport:
     """Import every good row; `computed` are the traits that no file may write."""
-    reading = _Reading(columns, seal=seal, refused=refused, computed=computed)
-    persons = reading.persons(rows)
-    imported = new_customers = written = 0
-    while batch := list(islice(persons, ROWS_PER_BATCH)):
-        new, values = _store(batch, customers, traits, now_ms)
-        imported += len(batch)
-        new_customers += new
-        written += values
-    return ImportReport(
-        rows=imported + len(reading.rejects),
-        imported=imported,
-        new_customers=new_customers,
-        traits=written,
-        rejects=reading.rejects,
-        warnings=reading.warnings,
+    whole = CrmImport(
+        columns, customers=customers, seal=seal, refused=refused, at_ms=now_ms, computed=computed
     )
+    for batch in batches_of_rows(rows):
+        whole.take(batch)
+    return whole.finish()
 
 
-class _Reading:
-    """Reads rows one by one, gathering what was refused."""
+class CrmImport:
+    """One import of one file, in however many batches."""
 
     def __init__(
-        self, columns: CrmColumns, *, seal: Seal, refused: Refused, computed: frozenset[str]
+        self,
+        columns: CrmColumns,
+        *,
+        customers: CustomerStore,
+        seal: Seal,
+        refused: Refused,
+        at_ms: int,
+        refuses_some: Callable[[], bool] = lambda: True,
+        seal_all: SealAll | None = None,
+        computed: frozenset[str] = frozenset(),
+        source: str = SOURCE,
+        rules: str = "",
+        must_exist: bool = False,
+        dry_run: bool = False,
     ) -> None:
+        if not SOURCES.fullmatch(source) or source in SOURCES_OF_OURS:
+            raise CrmFileError(f"The source {source!r} cannot be taken; use one such as crm.")
         self._columns = columns
-        self._seal = seal
-        self._refused = refused
-        self._computed = computed
-        self._seen: set[str] = set()
-        self.rejects: list[tuple[int, str]] = []
-        self.warnings: list[tuple[int, str]] = []
-
-    def persons(self, rows: Iterable[Row]) -> Iterator[_Person]:
-        """Give the persons of good rows."""
-        for line, row in rows:
-            try:
-                yield self._person(line, row)
-            except _Rejected as rejected:
-                self.rejects.append((line, str(rejected)))
-
-    def _person(self, line: int, row: dict[str, Any]) -> _Person:
-        if UNREADABLE in row:
-            raise _Rejected(f"unreadable: {row[UNREADABLE]}")
-        crm_id = self._crm_id(row)
-        names = [*self._aliases(row), *self._contacts(line, row)]
-        if any(self._refused(kind, value) for kind, value in (("crm_id", crm_id), *names)):
-            raise _Rejected("erased: this person asked to be forgotten; lift it first")
-        person = _Person(
-            crm_id=crm_id, names=[*names, *self._opt_in(row)], traits=self._traits(row)
+        self._customers = customers
+        self._at_ms = at_ms
+        self._source = source
+        self._must_exist = must_exist
+        self._dry_run = dry_run
+        self._reader = CrmReader(
+            columns,
+            seal=seal,
+            seal_all=seal_all or (lambda hashes: [seal(each.hex()) for each in hashes]),
+            refused=refused,
+            refuses_some=refuses_some,
+            computed=computed,
         )
-        # Why last: a good row after a refused one of the same customer is no duplicate.
-        if crm_id in self._seen:
-            raise _Rejected("duplicate: this customer stands in an earlier row")
-        self._seen.add(crm_id)
-        return person
+        # Why all of this: what was read under other rules must be read again.
+        key = seal(blake2b(b"row of a CRM file", digest_size=32).hexdigest())
+        meant = msgspec.json.encode([key, msgspec.to_builtins(columns), sorted(computed), rules])
+        self._key = blake2b(meant, digest_size=32).digest()
+        self._statistics = FileStatistics(columns)
+        self._seen = BitMap()
+        self._named = BitMap()
+        self._unborn: set[str] = set()
+        self._unnamed = 0
+        self._tally = Tally()
 
-    def _crm_id(self, row: dict[str, Any]) -> str:
-        value = row.get(self._columns.crm_id)
-        if is_blank(value):
-            raise _Rejected(f"missing {self._columns.crm_id}")
-        text = _read(self._columns.crm_id, read_text, value)
-        if is_blocked(text):
-            raise _Rejected(f"{self._columns.crm_id} {text[:40]!r} names nobody")
-        # Why: the tag redacts ids that are addresses too, and both must be the same customer.
-        return redact_text(text, self._seal)
+    @property
+    def has_changed(self) -> bool:
+        """Whether anything was stored so far."""
+        total = self._tally.total
+        return not self._dry_run and bool(total.new_customers or total.changed_customers)
 
-    def _aliases(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        for kind, column in self._columns.aliases.items():
-            value = row.get(column)
-            if not is_blank(value):
-                yield kind, redact_text(_read(column, read_text, value), self._seal)
+    def take(self, batch: CrmBatch) -> BatchReport:
+        """Import the good rows of a batch."""
+        crm_ids, refusals = self._reader.crm_ids(batch)
+        self._unnamed += len(batch.unreadable) + len(refusals)
+        self._statistics.note(batch)
+        digests = self._digests(batch)
+        known = self._customers.find_customers(crm_ids)
+        before = self._customers.crm.digests_of(self._source, known)
+        same = (before == digests) & (known != NOBODY)
+        rows = self._rows_to_read(refusals, same)
+        said = self._reader.read(_taken(batch, rows), [crm_ids[row] for row in rows.tolist()])
+        refusals |= {int(rows[row]): reason for row, reason in said.refusals.items()}
+        self._refuse_others(crm_ids, known, refusals)
+        kept = np.flatnonzero([int(row) not in refusals for row in rows.tolist()])
+        ordinals = known.copy()
+        counts = self._store(said, kept, rows, ordinals, digests)
+        good = np.ones(len(batch), np.bool_)
+        good[list(refusals)] = False
+        self._seen |= bitmap_of(ordinals[good & (ordinals != NOBODY)])
+        self._named |= bitmap_of(ordinals[ordinals != NOBODY])
+        warnings = [(int(rows[row]), text) for row, text in said.warnings]
+        kept_warnings = [each for each in warnings if each[0] not in refusals]
+        return self._tally.add(batch, refusals, kept_warnings, counts)
 
-    def _contacts(self, line: int, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        for kind in CONTACTS:
-            column: str = getattr(self._columns, kind)
-            value = row.get(column)
-            if is_blank(value):
+    def finish(self, *, delete_missing: bool = False, force: bool = False) -> ImportReport:
+        """Settle whose alias is whose, take away who is missing if asked to, and tell of it all."""
+        crm = self._customers.crm
+        moved: list[AliasConflict] = []
+        left: list[AliasConflict] = []
+        if self.has_changed:
+            moved, left = settle_aliases(
+                self._customers,
+                sorted(self._columns.aliases),
+                seen=self._seen,
+                since_ms=self._at_ms,
+            )
+        missing = None
+        if delete_missing:
+            missing = take_missing(
+                self._customers,
+                self._source,
+                seen=self._named,
+                unnamed=self._unnamed,
+                at_ms=self._at_ms,
+                force=force,
+                dry_run=self._dry_run,
+            )
+        crm.forget_digests()
+        return self._tally.report(
+            columns=self._statistics.told(),
+            moved_aliases=moved,
+            refused_aliases=left,
+            shared_contacts=crm.shared_contacts(),
+            missing=missing,
+            dry_run=self._dry_run,
+        )
+
+    def _digests(self, batch: CrmBatch) -> NDArray[np.uint64]:
+        """Give every row's keyed digest; it is never 0."""
+        header = msgspec.json.encode(list(batch.columns))
+        start = blake2b(header, digest_size=8, key=self._key)
+        texts = batch.texts
+        if texts is None:
+            columns = (each.texts() for each in batch.columns.values())
+            texts = list(map("\1".join, zip(*columns, strict=True)))
+        found = []
+        for text in texts:
+            row = start.copy()
+            row.update(text.encode(errors="surrogatepass"))
+            found.append(row.digest())
+        read = np.frombuffer(b"".join(found), "<u8").astype(np.uint64)
+        return np.maximum(read, np.uint64(DIGEST_FIRST))
+
+    def _rows_to_read(self, refusals: dict[int, str], same: NDArray[np.bool_]) -> Rows:
+        """Give the rows that are not known word for word."""
+        if refusals:
+            same = same.copy()
+            same[list(refusals)] = True
+        return np.flatnonzero(~same)
+
+    def _refuse_others(
+        self, crm_ids: list[str], known: NDArray[np.uint32], refusals: dict[int, str]
+    ) -> None:
+        """Refuse unknown customers where they must exist, and whoever was in the file before."""
+        if self._must_exist:
+            for row in np.flatnonzero(known == NOBODY).tolist():
+                refusals.setdefault(row, UNKNOWN_CUSTOMER)
+        again = [row for row, each in enumerate(known.tolist()) if each and each in self._seen]
+        for row in again:
+            refusals.setdefault(row, DUPLICATE)
+        if len(set(crm_ids)) == len(crm_ids) and not self._unborn:
+            return
+        # Why in order: a good row after a refused one of the same customer is no duplicate.
+        there: set[str] = set()
+        for row, crm_id in enumerate(crm_ids):
+            if row in refusals:
                 continue
-            text = _read(column, read_text, value)
-            try:
-                hashed = contact_hash(kind, text, calling_code=self._columns.calling_code)
-            except ValueError:
-                self.warnings.append((line, f"{column} left out: not a readable {kind}"))
-                continue
-            yield kind, self._seal(hashed)
+            if crm_id in there or crm_id in self._unborn:
+                refusals[row] = DUPLICATE
+            there.add(crm_id)
 
-    def _opt_in(self, row: dict[str, Any]) -> list[tuple[str, str]]:
-        value = row.get(self._columns.opt_in)
-        if is_blank(value):
-            return []
-        yes = _read(self._columns.opt_in, read_boolean, value)
-        return [("opt_in", "1" if yes else "0")]
+    def _store(
+        self,
+        said: ReadRows,
+        kept: Rows,
+        rows: Rows,
+        ordinals: NDArray[np.uint32],
+        digests: NDArray[np.uint64],
+    ) -> tuple[int, int, int]:
+        """Store good rows, digests last; count new and changed customers and values of traits.
 
-    def _traits(self, row: dict[str, Any]) -> dict[str, TraitValue | None]:
-        traits: dict[str, TraitValue | None] = {}
-        for name, wanted in self._columns.trait_columns(row).items():
-            if wanted.column not in row:
-                continue
-            if name in self._computed:
-                raise _Rejected(f"trait {name!r} is computed and cannot be imported")
-            # Why: contacts hide in columns of other names, and rest as sealed hashes only.
-            ((_, value),) = redact_json({wanted.column: row[wanted.column]}, self._seal).items()
-            traits[name] = None if is_blank(value) else _trait(wanted, value)
-        return traits
+        Those of `rows` that are `kept` are stored; new customers get their ordinals.
+        """
+        is_new = ordinals[rows] == NOBODY
+        fresh = kept[is_new[kept]]
+        if not self._dry_run:
+            ordinals[rows[fresh]] = self._customers.customer_ordinals(
+                [said.crm_ids[row] for row in fresh.tolist()],
+                source=self._source,
+                at_ms=self._at_ms,
+            )
+        mine = ordinals[rows]
+        added = fresh_rows(said, fresh, mine)
+        changes = changes_of(said, kept[~is_new[kept]], mine, self._customers.crm, self._source)
+        if self._dry_run:
+            self._unborn.update(said.crm_ids[row] for row in fresh.tolist())
+        else:
+            self._write(added)
+            self._write(changes)
+            self._put_digests(said, kept, mine, digests[rows])
+        return fresh.size, changes.customers, added.traits + changes.traits
+
+    def _put_digests(
+        self, said: ReadRows, kept: Rows, ordinals: NDArray[np.uint32], digests: NDArray[np.uint64]
+    ) -> None:
+        # Why not those with a warning: the next import must say it again.
+        digests = digests.copy()
+        digests[[row for row, _ in said.warnings]] = LOOK_AGAIN
+        self._customers.crm.put_rows(self._source, ordinals[kept], digests[kept], self._at_ms)
+
+    def _write(self, changes: Changes) -> None:
+        crm = self._customers.crm
+        where = {"source": self._source, "at_ms": self._at_ms}
+        crm.put_names("customers", changes.names, **where)  # type: ignore[arg-type]
+        crm.put_names("contact_forms", changes.forms, **where)  # type: ignore[arg-type]
+        crm.put_traits(changes.trait_rows, **where)  # type: ignore[arg-type]
 
 
-def _trait(wanted: TraitColumn, value: Any) -> TraitValue:
-    def read(each: Any) -> TraitValue:
-        return read_trait(each, wanted.type, separator=wanted.separator)
-
-    return _read(wanted.column, read, value)
-
-
-def _read(column: str, read: Callable[[Any], _Value], value: Any) -> _Value:
-    try:
-        return read(value)
-    except ValueError as error:
-        raise _Rejected(f"unreadable {column}: {error}") from error
-
-
-def _store(
-    batch: Sequence[_Person], customers: CustomerStore, traits: TraitWriter, now_ms: int
-) -> tuple[int, int]:
-    """Store a batch: ordinals, then names, then traits; count new customers and values."""
-    crm_ids = [person.crm_id for person in batch]
-    known = customers.find_customers(crm_ids).tolist()
-    ordinals = customers.customer_ordinals(crm_ids, source=SOURCE, at_ms=now_ms).tolist()
-    customers.put_names(
-        [
-            CustomerName(customer=customer, kind=kind, value=value, source=SOURCE, at_ms=now_ms)
-            for customer, person in zip(ordinals, batch, strict=True)
-            for kind, value in person.names
-        ]
+def _taken(batch: CrmBatch, rows: Rows) -> CrmBatch:
+    """Keep some rows of a batch."""
+    if rows.size == len(batch):
+        return batch
+    return CrmBatch(
+        lines=[batch.lines[row] for row in rows.tolist()],
+        columns={name: cells.take(rows) for name, cells in batch.columns.items()},
     )
-    rows = [
-        CustomerTrait(
-            customer=customer,
-            trait=name,
-            kind=value.kind if value else "",
-            text=value.text if value else "",
-            number=value.number if value else 0.0,
-            source=SOURCE,
-            at_ms=now_ms,
-        )
-        for customer, was, person in zip(ordinals, known, batch, strict=True)
-        for name, value in person.traits.items()
-        if value or was  # a new customer has nothing to be taken away
-    ]
-    traits.put_traits(rows)
-    return known.count(0), sum(1 for row in rows if row.kind)

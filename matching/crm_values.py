@@ -44,8 +44,8 @@ class TraitValue(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_blank(value: Any) -> bool:
     """Tell an empty cell."""
-    if isinstance(value, str):
-        return not value.strip()
+    if type(value) is str:
+        return not value or value.isspace()
     return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 
@@ -58,7 +58,7 @@ def read_trait(value: Any, trait_type: TraitType, *, separator: str = ",") -> Tr
             yes = read_boolean(value)
             return TraitValue(kind="boolean", text="true" if yes else "false", number=float(yes))
         case TraitType.DATE:
-            day = _date(value)
+            day = read_date(value)
             days = float((day - EPOCH).days)
             return TraitValue(kind="date", text=day.isoformat(), number=days)
         case TraitType.SET:
@@ -73,6 +73,8 @@ def read_trait(value: Any, trait_type: TraitType, *, separator: str = ",") -> Tr
 
 def read_text(value: Any) -> str:
     """Read a text; numbers as they are written, without a point if they are whole."""
+    if type(value) is str and len(value) <= TEXT_CHARS_MAX:
+        return value.strip()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool):
@@ -104,7 +106,8 @@ def _number(value: Any) -> float:
     return float(text)
 
 
-def _date(value: Any) -> date:
+def read_date(value: Any) -> date:
+    """Read a day; of a moment the day in UTC."""
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo else value).date()
     if isinstance(value, date):

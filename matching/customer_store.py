@@ -17,6 +17,7 @@ from pyroaring import BitMap
 
 from matching import customer_traits_store
 from matching.bitmaps import bitmap_of
+from matching.crm_rows_store import CrmRowsStore
 from matching.customer_traits_store import BROWSER_SOURCE, CustomerTrait
 from matching.identification import is_blocked
 from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST, CrmId, VisitorId
@@ -43,14 +44,26 @@ VISITOR_ROW: Final = np.dtype([("ordinal", "<u4"), ("key", "<u8", (2,))])
 Columns = list[Sequence[Any]]
 
 
+OPT_IN: Final = "opt_in"
+ANSWERS: Final = frozenset({OPT_IN, "ad_user_data", "ad_personalization"})
+"""Kinds whose newest value counts: '1', '0', or '' where an answer was taken back."""
+SLOT_OF_ANSWER: Final = {"0": 0, "1": 1, "": 2}
+"""Why slots of their own: of a yes and a no at one time the no must still be there."""
+
+
 class CustomerName(msgspec.Struct, frozen=True, kw_only=True):
-    """An alias, a sealed contact hash (kind `email`, `phone`) or `opt_in` ('1', '0')."""
+    """An alias, a sealed contact hash (kind `email`, `phone`) or an answer such as `opt_in`.
+
+    Another value in the same slot of a kind and source replaces this one, an empty one takes it
+    away.
+    """
 
     customer: int
     kind: str
     value: str
     source: str
     at_ms: int
+    slot: int = 0
 
 
 class _NewRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +83,7 @@ class CustomerStore:
         self._rows_per_insert_max = rows_per_insert_max
         # Why: the loader and imports give ordinals from threads of their own.
         self._lock = threading.RLock()
+        self.crm = CrmRowsStore(client)
         self._unsettled: list[_NewRows] = []
         self._clear()
 
@@ -77,6 +91,7 @@ class CustomerStore:
         """Fill the caches from the tables, forgetting what they held."""
         with self._lock:
             self._clear()
+            self.crm.forget()
             for piece in pieces_of_rows(self._client, sql("visitor_rows"), VISITOR_ROW):
                 self._take_over(VISITORS, piece["ordinal"], piece["key"].astype(np.uint64))
             with self._client.query_column_block_stream(sql("customer_rows")) as blocks:
@@ -141,7 +156,7 @@ class CustomerStore:
         return found
 
     def put_names(self, rows: Sequence[CustomerName]) -> None:
-        """Store aliases, sealed contact hashes and opt-ins."""
+        """Store aliases, sealed contact hashes and answers."""
         if not rows:
             return
         columns: Columns = [
@@ -150,8 +165,9 @@ class CustomerStore:
             [row.value for row in rows],
             [row.source for row in rows],
             [row.at_ms for row in rows],
+            [SLOT_OF_ANSWER[row.value] if row.kind in ANSWERS else row.slot for row in rows],
         ]
-        self._insert(CUSTOMERS, columns)
+        self._insert(CUSTOMERS, columns, more=["slot"])
 
     def names(self, customer: int) -> list[CustomerName]:
         """Give one customer's names, newest per kind and value; of opt-ins only the newest."""
@@ -162,8 +178,10 @@ class CustomerStore:
             CustomerName(customer=customer, kind=kind, value=value, source=source, at_ms=at_ms)
             for kind, value, source, at_ms in rows
         ]
-        opt_ins = [name for name in names if name.kind == "opt_in"]
-        return [name for name in names if name.kind != "opt_in" or name is opt_ins[0]]
+        opt_ins = [name for name in names if name.kind == OPT_IN]
+        return [
+            name for name in names if name.kind != OPT_IN or (name is opt_ins[0] and name.value)
+        ]
 
     def find_by_name(self, kind: str, value: str) -> int | None:
         """Give the customer who took this name last."""
@@ -174,7 +192,12 @@ class CustomerStore:
 
     def opted_in(self) -> BitMap:
         """Give the customers whose newest opt-in is a yes."""
-        return bitmap_of(all_numbers(self._client, sql("opted_in_customers")))
+        return self.granted(OPT_IN)
+
+    def granted(self, answer: str) -> BitMap:
+        """Give the customers whose newest answer of a kind is a yes."""
+        parameters = {"kind": answer}
+        return bitmap_of(all_numbers(self._client, sql("opted_in_customers"), parameters))
 
     def customers(self) -> BitMap:
         """Give every customer that is not erased."""
@@ -194,7 +217,10 @@ class CustomerStore:
 
     def put_traits(self, rows: Sequence[CustomerTrait]) -> int:
         """Store traits and count them; browsers' never overwrite those of another source."""
-        return customer_traits_store.insert_traits(self._client, rows)
+        stored = customer_traits_store.insert_traits(self._client, rows)
+        # Why: a file that says otherwise must be heard again, though its row is the same as before.
+        self.crm.look_again({row.customer for row in rows})
+        return stored
 
     def traits_of(self, customer: int) -> dict[str, object]:
         """Give one customer's traits by name."""
@@ -262,13 +288,13 @@ class CustomerStore:
             self._take_over(rows.table, rows.ordinals, rows.keys)
             del self._unsettled[0]
 
-    def _insert(self, table: str, columns: Columns) -> None:
+    def _insert(self, table: str, columns: Columns, more: Sequence[str] = ()) -> None:
         step = self._rows_per_insert_max
         for begin in range(0, len(columns[0]), step):
             self._client.insert(
                 table,
                 [column[begin : begin + step] for column in columns],
-                column_names=COLUMNS[table],
+                column_names=[*COLUMNS[table], *more],
                 column_oriented=True,
             )
 
@@ -284,6 +310,7 @@ class CustomerStore:
         ]
         self._insert(CUSTOMERS, marks)
         self._client.command(sql("erase_customers"), parameters={"customers": list(customers)})
+        self.crm.erase(customers)
         customer_traits_store.delete_traits(self._client, customers)
 
 

@@ -10,23 +10,31 @@ from typing import Any, Final
 import msgspec
 
 from matching.contact_hashes import PREFIX
+from matching.contact_profiles import DIGEST_BYTES, FORM_OF, SPACES
 from matching.partner_facts import IdRules
 from matching.partner_id_rules import IdStatus, check_shape
 
 UUID: Final = r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
 BASE64_OF_32_BYTES: Final = r"[A-Za-z0-9+/]{43}="
+SEAL_BYTES: Final = 16
+
+
+def _sealed(digest: str) -> IdRules:
+    """Give what a sealed hash looks like: AES-SIV's mark before the hash, in hex."""
+    chars = 2 * (SEAL_BYTES + DIGEST_BYTES[digest])
+    return IdRules(pattern=rf"[0-9a-f]{{{chars}}}", length_min=chars, length_max=chars)
+
 
 RULES: Final = {
     "idfa": IdRules(pattern=UUID, length_min=36, length_max=36),
     "aaid": IdRules(pattern=UUID, length_min=36, length_max=36),
     "uid2": IdRules(pattern=BASE64_OF_32_BYTES, length_min=44, length_max=44),
     "euid": IdRules(pattern=BASE64_OF_32_BYTES, length_min=44, length_max=44),
-    # Sealed: 16 bytes of AES-SIV before the 32 of the hash, in hex.
-    "email_sha256": IdRules(pattern=r"[0-9a-f]{96}", length_min=96, length_max=96),
-    "phone_sha256": IdRules(pattern=r"[0-9a-f]{96}", length_min=96, length_max=96),
+    **{space: _sealed(FORM_OF[space].digest) for space in SPACES},
 }
 """What an id of each of these spaces looks like; they are no partner's."""
 CONTACT_SPACES: Final = {"email": "email_sha256", "phone": "phone_sha256"}
+"""The space of each contact that messages name; of customers there are more: `SPACES`."""
 SPACE_OF_TYPE: Final = {
     "uid2": "uid2",
     "euid": "euid",

@@ -1,45 +1,68 @@
-"""Commands about single people and what is known of them: import, identity, privacy."""
+"""Commands about people and what is known of them: import and privacy."""
 
 from pathlib import Path
 
 import click
 
 from service.api_client import ApiClient
-from service.cli_output import print_facts, print_json, print_table, progress, say, stdout, table_of
+from service.cli_import_report import facts_of, print_report
+from service.cli_output import print_facts, print_json, progress, say, stdout, table_of
 from service.cli_session import PartlyDoneError, json_option, site_option, with_api
-from service.import_files import Kind, file_size, import_file, write_rejects
+from service.import_files import ImportOptions, Kind, file_size, import_file, write_rejects
 
 
 @click.command("import")
 @click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @site_option
+@click.option(
+    "--source",
+    default="crm",
+    show_default=True,
+    help="Which CRM the customers are of, or which third party says these traits.",
+)
+@click.option("--dry-run", is_flag=True, help="Read customers and tell, but store nothing.")
+@click.option(
+    "--delete-missing", is_flag=True, help="Who is not in the file loses what it said of them."
+)
+@click.option("--force", is_flag=True, help="Also where more than a tenth is missing.")
 @json_option
 @with_api
-def import_(api: ApiClient, kind: str, file: Path, site: str, as_json: bool) -> None:
+def import_(
+    api: ApiClient,
+    kind: str,
+    file: Path,
+    site: str,
+    source: str,
+    dry_run: bool,
+    delete_missing: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
     """Import customers, events (Segment messages) or traits from CSV, NDJSON or Parquet.
 
     Refused rows go to FILE.rejects.csv with their line and reason; the exit code is then 4.
     """
+    options = ImportOptions(
+        source=source, dry_run=dry_run, delete_missing=delete_missing, force=force
+    )
+    allowed = ImportOptions(source=source if kind == Kind.TRAITS else "crm")
+    if kind != Kind.CUSTOMERS and options != allowed:
+        raise click.UsageError("--source is for customers and traits, the others for customers")
     with progress(f"{kind} from {file.name}", file_size_of(file)) as advance:
-        done = import_file(api, Kind(kind), file, site=site, on_progress=advance)
-    facts = {
-        "file": str(file),
-        "rows": done.rows,
-        "imported": done.imported,
-        "new_customers": done.new_customers,
-        "traits": done.traits,
-        "rejected": len(done.rejects),
-    }
+        done = import_file(api, Kind(kind), file, site=site, on_progress=advance, options=options)
     if as_json:
-        print_json(facts)
+        print_json(facts_of(file, done) | done.report)
     else:
-        print_facts(facts)
+        print_report(file, done)
     if done.rejects:
         path = write_rejects(file, done.rejects)
         raise PartlyDoneError(
             f"{len(done.rejects):,} of {done.rows:,} rows were refused; see {path}"
         )
+    missing = done.report.get("missing") or {}
+    if missing.get("refused"):
+        raise PartlyDoneError(missing["refused"])
 
 
 def file_size_of(file: Path) -> int | None:
@@ -48,47 +71,6 @@ def file_size_of(file: Path) -> int | None:
         return file_size(file)
     except (OSError, ValueError):
         return None
-
-
-@click.group()
-def identity() -> None:
-    """Who is behind an id."""
-
-
-@identity.command("show")
-@click.argument("id_")
-@json_option
-@with_api
-def identity_show(api: ApiClient, id_: str, as_json: bool) -> None:
-    """Show the card of a CRM id, a visitor or a partner's id."""
-    card = api.get(f"/api/identity/{id_}")
-    if as_json:
-        print_json(card)
-        return
-    print_facts(
-        {
-            "person": card["person"],
-            "crm_id": card.get("crm_id"),
-            **{f"trait {name}": value for name, value in card.get("traits", {}).items()},
-            "audiences": card.get("audiences", []),
-        }
-    )
-    for visitor in card.get("visitors", []):
-        print_facts({"visitor": visitor["visitor"], "last_seen": visitor.get("last_seen")})
-        print_table(
-            visitor.get("links", []),
-            [("crm_id", "linked to"), ("method", "by"), ("at", "at"), ("status", "status")],
-        )
-        print_table(
-            visitor.get("ids", []),
-            [("partner", "known to"), ("id_space", "id space"), ("id", "as"), ("seen", "seen")],
-        )
-    print_table(card.get("partners", []), [("partner", "partner"), ("status", "status")])
-    print_table(card.get("events", []), [("at", "at"), ("event", "event"), ("site", "site")])
-    print_table(
-        card.get("exports", []),
-        [("seat", "held by seat"), ("segment", "segment"), ("held_since", "since")],
-    )
 
 
 @click.group()

@@ -6,9 +6,11 @@ count from 1. What a row means is decided by the server; here rows are cut apart
 
 import csv
 import io
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -17,6 +19,8 @@ import pyarrow.parquet as pq
 from service.api_client import ApiClient, ApiError
 
 ROWS_PER_REQUEST_MAX = 5_000
+CUSTOMERS_PER_REQUEST_MAX: Final = 25_000
+"""Why more: what an import of customers costs beside its rows is paid for each request."""
 BYTES_PER_REQUEST_MAX = 4_000_000
 RECORD_BYTES_MAX = 64_000
 
@@ -67,8 +71,20 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
     imported: int = 0
     new_customers: int = 0
+    changed_customers: int = 0
     traits: int = 0
     rejects: tuple[Reject, ...] = ()
+    report: dict[str, Any] = {}
+    """What the server tells of a whole file of customers: its columns, reasons and conflicts."""
+
+
+class ImportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file of customers is imported."""
+
+    source: str = "crm"
+    dry_run: bool = False
+    delete_missing: bool = False
+    force: bool = False
 
 
 class ImportFailedError(Exception):
@@ -82,21 +98,33 @@ def import_file(
     *,
     site: str,
     on_progress: Callable[[int], None] | None = None,
+    options: ImportOptions | None = None,
 ) -> Imported:
-    """Send a file batch by batch; `on_progress` hears how many units of `file_size` are done."""
+    """Send a file batch by batch; `on_progress` hears how many units of `file_size` are done.
+
+    The batches of a file of customers are one import to the server, which tells of all of it.
+    """
     form = format_of(path)
     total = Imported()
-    for batch in batches(path, form):
-        part = _send(api, kind, path, batch, site=site, form=form)
-        total = Imported(
-            rows=total.rows + part.rows,
-            imported=total.imported + part.imported,
-            new_customers=total.new_customers + part.new_customers,
-            traits=total.traits + part.traits,
-            rejects=total.rejects + _rejects_of_file(part, batch, form),
-        )
+    of_customers = kind is Kind.CUSTOMERS
+    options = options or ImportOptions()
+    params: dict[str, str | int | bool] = {"site": site, "format": form.value}
+    import_id = secrets.token_hex(16)
+    if of_customers:
+        params |= {"import_id": import_id, "source": options.source, "dry_run": options.dry_run}
+    if kind is Kind.TRAITS:
+        params["source"] = options.source
+    rows_max = CUSTOMERS_PER_REQUEST_MAX if of_customers else ROWS_PER_REQUEST_MAX
+    for number, batch in enumerate(batches(path, form, rows_max)):
+        if of_customers:
+            params["part"] = number
+        part = _send(api, kind, path, batch, params)
+        total = _added(total, part, _rejects_of_file(part, batch, form))
         if on_progress is not None:
             on_progress(batch.done)
+    if of_customers and total.rows:
+        report = _finish(api, path, import_id, site, options)
+        total = msgspec.structs.replace(total, report=report)
     return total
 
 
@@ -135,13 +163,41 @@ def write_rejects(source: Path, rejects: Iterable[Reject]) -> Path:
     return path
 
 
+def _added(total: Imported, part: Imported, rejects: tuple[Reject, ...]) -> Imported:
+    return Imported(
+        rows=total.rows + part.rows,
+        imported=total.imported + part.imported,
+        new_customers=total.new_customers + part.new_customers,
+        changed_customers=total.changed_customers + part.changed_customers,
+        traits=total.traits + part.traits,
+        rejects=total.rejects + rejects,
+    )
+
+
+def _finish(
+    api: ApiClient, path: Path, import_id: str, site: str, options: ImportOptions
+) -> dict[str, Any]:
+    params: dict[str, str | bool] = {
+        "site": site,
+        "import_id": import_id,
+        "delete_missing": options.delete_missing,
+        "force": options.force,
+    }
+    try:
+        report: dict[str, Any] = api.post("/api/customers/import/finish", params=params)
+    except ApiError as error:
+        raise ImportFailedError(
+            f"{path}: all rows were sent, but the import was not finished ({error}). "
+            "Importing the file again is safe."
+        ) from error
+    return report
+
+
 def _send(
-    api: ApiClient, kind: Kind, path: Path, batch: Batch, *, site: str, form: Format
+    api: ApiClient, kind: Kind, path: Path, batch: Batch, params: dict[str, str | int | bool]
 ) -> Imported:
     try:
-        answer = api.upload(
-            f"/api/{kind}/import", batch.content, {"site": site, "format": form.value}
-        )
+        answer = api.upload(f"/api/{kind}/import", batch.content, params)
     except ApiError as error:
         raise ImportFailedError(
             f"{path}: lines {batch.lines[0]} to {batch.lines[-1]} were refused ({error}); the "
@@ -183,6 +239,11 @@ def _records(file: io.BufferedReader, *, quoted: bool) -> Iterator[tuple[int, by
     for number, text in enumerate(iter(file.readline, b""), start=1):
         if not record:
             first = number
+            # Why: nearly all lines are a record each.
+            if b'"' not in text and text.endswith(b"\n"):
+                if not text.isspace():
+                    yield first, text
+                continue
         record += text
         # Why: a quote that is never closed must not swallow the rest of the file.
         if quoted and record.count(b'"') % 2 and len(record) < RECORD_BYTES_MAX:

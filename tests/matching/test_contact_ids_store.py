@@ -79,7 +79,6 @@ def test_contacts_of_customers_are_no_visitor_s(shop: Shop) -> None:
     assert set(shop.partner_ids.visitors_with("email_sha256", **life)) == {V}
     assert shop.partner_ids.visitor_of(SEALED[1]) == V
     assert shop.live("email_sha256") == [(0, SEALED[1])]
-    assert shop.partner_ids.fan_out(ordinal.tolist(), **life) == frozenset()
 
 
 def test_an_erased_customer_s_contacts_are_gone(shop: Shop) -> None:

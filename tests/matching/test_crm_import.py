@@ -64,7 +64,6 @@ class Import:
             read_rows(text.encode(), "csv"),
             columns,
             customers=self.store,
-            traits=self.store,
             seal=sealed,
             refused=lambda kind, value: (kind, value) in self.erased,
             now_ms=self.now_ms,
@@ -92,9 +91,9 @@ def imports(database: Any) -> Import:
 def test_paul_is_imported(imports: Import) -> None:
     """Every column becomes what it means, and no address or number rests in the clear."""
     report = imports.csv(PAUL)
-    assert report == ImportReport(
-        rows=1, imported=1, new_customers=1, traits=5, rejects=[], warnings=[]
-    )
+    told = (report.rows, report.imported, report.new_customers, report.traits)
+    assert told == (1, 1, 1, 5)
+    assert (report.rejects, report.warnings) == ([], [])
     assert imports.traits() == {
         "age": 26,
         "since": "2020-02-29",
