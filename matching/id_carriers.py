@@ -4,6 +4,7 @@ Ordinals of ids and visitors come in as rows are stored or read back; suspects g
 few: who carries what today, the table says.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -48,6 +49,11 @@ class IdCarriers:
         """Give the ids that too many visitors may carry."""
         found: list[int] = np.flatnonzero(self._changes > VISITORS_PER_ID_MAX).tolist()
         return found
+
+    def shared(self, id_ordinals: Sequence[int]) -> frozenset[int]:
+        """Give those of these ids that more than one visitor may carry."""
+        known = self._changes.size
+        return frozenset(each for each in id_ordinals if each < known and self._changes[each] > 1)
 
     def _make_room(self, wanted: int) -> None:
         if wanted > self._last.size:

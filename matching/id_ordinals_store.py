@@ -64,6 +64,11 @@ class IdOrdinalsStore:
         with self._lock:
             return self._carriers.suspects()
 
+    def shared(self, id_ordinals: Sequence[int]) -> frozenset[int]:
+        """Give those of these ids that more than one visitor may carry."""
+        with self._lock:
+            return self._carriers.shared(id_ordinals)
+
     def highest(self) -> int:
         """Give the highest ordinal that was ever given."""
         with self._lock:

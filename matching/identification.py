@@ -22,6 +22,7 @@ class Method(StrEnum):
     CLICK = "click"
     FORM = "form"
     PAGE = "page"
+    IMPORT = "import"
 
 
 METHODS: Final = tuple(Method)
@@ -34,15 +35,27 @@ STRENGTHS: Final = {
     Method.LOGIN: 4,
     Method.PURCHASE: 4,
     Method.SERVER: 3,
+    Method.IMPORT: 3,
     Method.CLICK: 2,
     Method.FORM: 1,
     Method.PAGE: 0,
 }
 
+
+class AuthState(StrEnum):
+    """What is known of who sits at a browser; a click or a file proves a link, and no session."""
+
+    UNKNOWN = "unknown"
+    CLAIMED = "claimed"
+    AUTHENTICATED = "authenticated"
+    LOGGED_OUT = "logged_out"
+
+
+AUTHENTICATING: Final = frozenset({Method.LOGIN, Method.PURCHASE, Method.SERVER})
+"""The methods that tell of a session."""
+
 BLOCKED_CRM_IDS: Final = frozenset(
     {
-        "0",
-        "-",
         "-1",
         "null",
         "none",
@@ -95,9 +108,19 @@ class IdentificationColumns(msgspec.Struct, frozen=True, kw_only=True):
     proof: Sequence[int] | NDArray[np.uint64]
 
 
+def auth_state(method: str, *, claimed: bool) -> AuthState:
+    """Tell what an observation of this method says of the session it was made in."""
+    if claimed or method == Method.FORM:
+        return AuthState.CLAIMED
+    return AuthState.AUTHENTICATED if method in AUTHENTICATING else AuthState.UNKNOWN
+
+
 def is_blocked(crm_id: str) -> bool:
-    """Tell an id that no customer has from a usable one; unfilled macros count as blocked."""
+    """Tell an id that no customer has from a usable one.
+
+    Unfilled macros count as blocked, and whatever is made of zeros and dashes alone.
+    """
     text = crm_id.strip()
-    if text.casefold() in BLOCKED_CRM_IDS:
+    if text.casefold() in BLOCKED_CRM_IDS or not text.strip("0-"):
         return True
-    return text.startswith(("{{", "${", "%%", "[%")) or not text
+    return text.startswith(("{{", "${", "%%", "[%"))

@@ -16,6 +16,7 @@ from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of
 from matching.id_ordinals_store import IdOrdinalsStore
+from matching.id_states_store import IdStatesStore
 from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST
 from matching.partner_answers_store import PartnerAnswersStore
 from matching.partner_facts import VISITORS_PER_ID_MAX
@@ -67,11 +68,16 @@ class PartnerIdColumns(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "browser", [""] * len(self.row))
 
 
-class LiveIds(msgspec.Struct, frozen=True, kw_only=True):
-    """One id per visitor, as parallel arrays ordered by id, then visitor."""
+class CarriedIds(msgspec.Struct, frozen=True, kw_only=True):
+    """One live id per visitor, by ordinal, as parallel arrays."""
 
     visitors: NDArray[np.uint32]
     id_ordinals: NDArray[np.uint32]
+
+
+class LiveIds(CarriedIds, frozen=True, kw_only=True):
+    """The same with the ids' texts, ordered by id, then visitor."""
+
     ids: list[str]
 
 
@@ -116,6 +122,7 @@ class PartnerIdsStore:
         self._client = client
         self._ordinals = IdOrdinalsStore(client)
         self.answers = PartnerAnswersStore(client, self._ordinals.suspects)
+        self.states = IdStatesStore(client, self._ordinals.shared)
         self._lock = threading.RLock()
 
     def open(self) -> None:
@@ -164,21 +171,6 @@ class PartnerIdsStore:
         """Give the visitors of `live`."""
         parameters = _life(id_space, as_of_ms, lives_days)
         return bitmap_of(all_numbers(self._client, sql("visitors_with_partner_id"), parameters))
-
-    def fan_out(
-        self, id_ordinals: Sequence[int], *, as_of_ms: int, lives_days: int
-    ) -> frozenset[int]:
-        """Give those of these ids that too many visitors carry, so that `live` leaves them out."""
-        if not id_ordinals:
-            return frozenset()
-        parameters = {
-            "ordinals": [int(each) for each in id_ordinals],
-            "as_of_ms": as_of_ms,
-            "since_ms": as_of_ms - lives_days * DAY_MS,
-            "visitors_max": VISITORS_PER_ID_MAX,
-            "first": VISITOR_FIRST,
-        }
-        return frozenset(all_numbers(self._client, sql("fan_out_ids"), parameters).tolist())
 
     def open_offers(self, *, since_ms: int, before_chunk: int | None = None) -> dict[int, Offer]:
         """Give the offers since then, in chunks before this one, that have no id yet, by nonce."""

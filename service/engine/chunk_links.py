@@ -19,6 +19,8 @@ from service.tag.record import Kind
 CLICK_WINDOW_MS: Final = 30 * 60_000
 SIGNALS_REMEMBERED: Final = 2_000_000
 SAY_NOTHING_OF_PEOPLE: Final = frozenset({"alias", "group"})
+SIGNED_OUT: Final = "Signed Out"
+"""The event that ends what a login began; with or without proof it is none itself."""
 
 
 class ChunkLinks:
@@ -98,6 +100,8 @@ class ChunkLinks:
             if opened or proved:
                 customer = people.customer(opened or events.customers[proved])
                 method = FORM if opened else meta.method
+                if not customer:  # an id that no customer has, such as `null`
+                    continue
             elif claim and (customer := people.claimed(claim)):
                 method, claimed = FORM, True
             elif meta.type == "page" and self._clicked_before(visitor, received_ms):
@@ -121,6 +125,8 @@ class ChunkLinks:
             telling |= pages & np.isin(visitors, list(self._clicks))
         telling &= (visitors != 0) & (events.flags & np.uint8(Flag.BOT) == 0)
         telling[events.of_sender(lambda meta: meta.type in SAY_NOTHING_OF_PEOPLE, np.bool_)] = False
+        if SIGNED_OUT in events.event.names:
+            telling &= events.event.codes != events.event.names.index(SIGNED_OUT)
         return telling
 
     def _clicked_before(self, visitor: int, at_ms: int) -> bool:

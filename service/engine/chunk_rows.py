@@ -19,6 +19,7 @@ from service.engine.message_columns import MessageColumns, read_messages
 from service.engine.seen_messages import SeenMessages
 from service.engine.tombstones import Tombstones
 from service.tag.bots import is_bot, is_crawler
+from service.tag.messages import read_time_ms
 from service.tag.record import Kind, Meta, Record, bytes_of
 from service.tag.steps import NO_VISITOR
 from service.tag.tag_state import Site
@@ -131,7 +132,11 @@ def _named_in(record: Record) -> str:
 
 def _sort_other(record: Record, rows: ChunkRows, tombstones: Tombstones) -> None:
     names: list[Name] = [("visitor", record.visitor), ("crm_id", record.meta.proved)]
-    if tombstones.forbids(names, oldest_ms=record.received_us // 1000):
+    oldest_ms = record.received_us // 1000
+    if record.kind is Kind.CLICK and record.meta.sent_at:
+        # Why: a newsletter from before an erasure must not bring the person back.
+        oldest_ms = min(oldest_ms, read_time_ms(record.meta.sent_at))
+    if tombstones.forbids(names, oldest_ms=oldest_ms):
         rows.dropped["suppressed"] += 1
     else:
         rows.others.append(record)

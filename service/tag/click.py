@@ -4,6 +4,7 @@ The click alone proves little (mail scanners click too): it counts once a page e
 follows, which `matching/people.py` judges.
 """
 
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
@@ -57,6 +58,7 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
         method="click",
         nonce=found.nonce,
         signals=encode_signals(signals),
+        sent_at=datetime.fromtimestamp(found.made_s, UTC).isoformat(),
         agent=redact_text(request.header("user-agent")[:512], collector.seal),
     )
     record = write_record(Kind.CLICK, request.received_us, visitor, meta, b"")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import jwt
@@ -22,6 +22,22 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from matching.ids import VisitorId
+from service.tag.key_file import KeysUnreadable, read_keys
+
+__all__ = [
+    "Callback",
+    "Click",
+    "Identified",
+    "Keys",
+    "KeysUnreadable",
+    "TokenError",
+    "make_callback",
+    "make_click",
+    "make_identify",
+    "open_callback",
+    "read_click",
+    "read_identify",
+]
 
 SECRET_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 10
@@ -29,6 +45,7 @@ CALLBACK_LIVES_S: Final = 3600
 CLICK_LIVES_S_MAX: Final = 30 * 86_400
 IDENTIFY_LIVES_S_MAX: Final = 15 * 60
 IDENTIFY_SECRET_BYTES_MIN: Final = 32
+CLOCKS_DIFFER_S_MAX: Final = 60
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: Final = bytes.maketrans(b"-_", b"+/")
 _read: Final = binascii.a2b_base64
@@ -37,10 +54,6 @@ _write: Final = binascii.b2a_base64
 
 class TokenError(Exception):
     """A token that is unreadable, forged, expired or made for something else."""
-
-
-class KeysUnreadable(Exception):
-    """A `keys.toml` that this service cannot work with."""
 
 
 class Keys:
@@ -62,7 +75,7 @@ class Keys:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
-        return cls(_read_keys(path))
+        return cls(read_keys(path))
 
     def derive(self, purpose: str, *, size: int = 32, key_id: int | None = None) -> bytes:
         """Give the key of one purpose; different purposes share nothing."""
@@ -135,28 +148,6 @@ class Keys:
         return blake2b(framed, key=key, digest_size=size).digest()
 
 
-class _Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    id: Annotated[int, msgspec.Meta(ge=1, le=255)]
-    secret: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{64}$")]
-
-
-class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    key: Annotated[tuple[_Key, ...], msgspec.Meta(min_length=1)]
-
-
-def _read_keys(path: Path) -> dict[int, bytes]:
-    try:
-        found = msgspec.toml.decode(path.read_bytes(), type=_KeyFile).key
-    except (msgspec.MsgspecError, ValueError) as problem:
-        why = str(problem).partition("\n")[0]
-        raise KeysUnreadable(f"{path}: {why}; each [[key]] has an id and 64 hex digits") from None
-    ids = [each.id for each in found]
-    if len(set(ids)) != len(ids):
-        twice = next(each for each in ids if ids.count(each) > 1)
-        raise KeysUnreadable(f"{path}: the key id {twice} stands twice; give the newer one another")
-    return {each.id: bytes.fromhex(each.secret) for each in found}
-
-
 class Callback(msgspec.Struct, frozen=True, kw_only=True):
     """What a partner's callback brings back: our visitor, named by nobody else."""
 
@@ -183,21 +174,25 @@ def open_callback(keys: Keys, partner: str, text: str, *, now_s: int) -> Callbac
 
 
 class Click(msgspec.Struct, frozen=True, kw_only=True):
-    """What a newsletter link carries: customer, site, target, end of life, its own number."""
+    """What a newsletter link carries: customer, site, target, its times, its own number."""
 
     crm_id: str
     site: str
     target: str
     expires_s: int
     nonce: int
+    made_s: int = 0
+    """When the link was made; `make_click` says so."""
 
 
 def make_click(keys: Keys, click: Click) -> str:
     """Encrypt a newsletter click; refuse one that lives longer than 30 days or leads astray."""
-    if click.expires_s > time.time() + CLICK_LIVES_S_MAX + 60:
+    now_s = int(time.time())
+    if click.expires_s > now_s + CLICK_LIVES_S_MAX + CLOCKS_DIFFER_S_MAX:
         raise TokenError("a click link may live 30 days at most; give an earlier end")
     _check_target(click.target)
-    return keys.seal("click", msgspec.msgpack.encode(click))
+    made = msgspec.structs.replace(click, made_s=now_s)
+    return keys.seal("click", msgspec.msgpack.encode(made))
 
 
 def read_click(keys: Keys, text: str, *, now_s: int) -> Click:
@@ -252,7 +247,7 @@ class Identified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_identify(secret: str, text: str, *, site: str, now_s: int) -> Identified:
-    """Check an identify token (HS256 only, our audience, at most 15 min), or raise TokenError."""
+    """Check an identify token (HS256, for this site alone, 15 min at most), or raise TokenError."""
     if len(secret.encode()) < IDENTIFY_SECRET_BYTES_MIN:
         raise TokenError(f"the identify secret of site {site} is shorter than 32 bytes")
     try:
@@ -263,6 +258,7 @@ def read_identify(secret: str, text: str, *, site: str, now_s: int) -> Identifie
             audience=site,
             options={
                 "require": ["sub", "aud", "exp", "iat"],
+                "strict_aud": True,
                 "verify_exp": False,
                 "verify_iat": False,
                 "verify_nbf": False,
@@ -270,22 +266,22 @@ def read_identify(secret: str, text: str, *, site: str, now_s: int) -> Identifie
         )
     except jwt.PyJWTError as problem:
         raise TokenError(f"the identify token was refused: {problem}") from problem
-    _check_life(claims["iat"], claims["exp"], now_s)
+    _check_life(claims["iat"], claims["exp"], claims.get("nbf", 0), now_s)
     visitor = claims.get("vis", "")
     if not isinstance(visitor, str):
         raise TokenError("the identify token's vis is not text")
     return Identified(crm_id=str(claims["sub"]), visitor=visitor)
 
 
-def _check_life(issued: object, ends: object, now_s: int) -> None:
+def _check_life(issued: Any, ends: Any, begins: Any, now_s: int) -> None:
     # Why by hand: the library reads the wall clock, and life above 15 minutes must be refused too.
-    if not isinstance(issued, int | float) or not isinstance(ends, int | float):
-        raise TokenError("iat and exp of the identify token must be numbers")
+    if any(type(each) not in {int, float} for each in (issued, ends, begins)):
+        raise TokenError("iat, exp and nbf of the identify token must be numbers")
     if not 0 < ends - issued <= IDENTIFY_LIVES_S_MAX:
         raise TokenError("an identify token lives at most 15 minutes")
     if ends < now_s:
         raise TokenError("the identify token has expired")
-    if issued > now_s + 60:
+    if max(issued, begins) > now_s + CLOCKS_DIFFER_S_MAX:
         raise TokenError("the identify token comes from the future; check the shop's clock")
 
 

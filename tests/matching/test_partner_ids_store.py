@@ -89,9 +89,11 @@ def test_live_ids_equal_a_naive_reading(store: PartnerIdsStore) -> None:
             assert found == BitMap([V + visitor for visitor, _ in expected])
             given = store.id_ordinals("xandr", known)
             whole = Counter(text for _, text in newest_naively(rows, day=day, lives=lives))
-            fan_out = store.fan_out(given.tolist(), as_of_ms=as_of_ms, lives_days=lives)
-            assert fan_out == {
-                ordinal for ordinal, text in zip(given, known, strict=True) if whole[text] > 5
+            ids = dict(zip(given.tolist(), known, strict=True))
+            carriers = store.states.carriers("xandr", ids, as_of_ms=as_of_ms, lives_days=lives)
+            counts = {ordinal: len(visitors) for ordinal, visitors in carriers.items()}
+            assert counts == {
+                ordinal: min(whole[text], 6) for ordinal, text in ids.items() if whole[text] > 1
             }
 
 

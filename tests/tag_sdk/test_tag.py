@@ -260,6 +260,25 @@ def test_identify_proves_and_reset_forgets(page: Page, server: Any) -> None:
     assert "token" not in after["context"]
 
 
+def test_a_logout_asks_for_consent_as_all_else_does(page: Page, server: Any) -> None:
+    """`reset` waits for permission with what came before it; after a refusal it tells nobody."""
+    server.settings = {"consent": "required"}
+    page.goto(f"{server.url}/pages/first_visit.html")
+    page.wait_for_function("window.jumelle && jumelle.version")
+    page.evaluate("void jumelle.identify('123456', {}, {token: 'a.b.c'})")
+    page.evaluate("void jumelle.reset()")
+    assert server.stays_quiet("/t")
+    page.evaluate("jumelle.consent({store: true})")
+    messages = server.wait_for_messages(3)
+    assert names(messages) == ["page", "identify", "Signed Out"]
+    assert [message.get("userId") for message in messages[1:]] == ["123456"] * 2
+    page.evaluate("jumelle.consent({store: false})")
+    server.wait_for_messages(4)
+    assert page.evaluate("jumelle.reset()") is False
+    assert server.stays_quiet("/t")
+    assert names(server.messages)[3:] == ["Consent Updated"]
+
+
 def test_customer_stays_named_but_unproven_on_the_next_page(page: Page, server: Any) -> None:
     """The next page still names the customer, without the proof: the token is never stored."""
     page.goto(f"{server.url}/pages/first_visit.html")
