@@ -187,9 +187,9 @@ def _refused_ids(
     new = BitMap.union(BitMap(), *wanted.values()) - known
     refused = BitMap()
     writer = writer_of(seat)
-    for each in live:
+    for id_space, each in zip(seat.id_spaces, live, strict=True):
         for row in rows_of(each, new):
-            if writer.refused_id(each.ids[row], seat):
+            if writer.refused_id(each.ids[row], seat, id_space):
                 refused.add(int(each.id_ordinals[row]))
     return refused
 

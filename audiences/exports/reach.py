@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of, mask_of
 from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST
-from matching.partner_ids_store import LiveIds
+from matching.partner_ids_store import CarriedIds
 from matching.people import People
 
 
@@ -66,7 +66,7 @@ def reach(
     persons: BitMap,
     *,
     people: People,
-    live: Sequence[LiveIds],
+    live: Sequence[CarriedIds],
     allowed: BitMap,
     suppressed: BitMap,
 ) -> SeatReach:
@@ -77,7 +77,7 @@ def reach(
 
 
 def carriers(
-    *, people: People, live: Sequence[LiveIds], allowed: BitMap, suppressed: BitMap
+    *, people: People, live: Sequence[CarriedIds], allowed: BitMap, suppressed: BitMap
 ) -> Carriers:
     """Decide once for a seat which browsers and ids may be sent at all."""
     visitors = np.concatenate([np.zeros(0, np.uint32), *(each.visitors for each in live)])
@@ -135,6 +135,13 @@ def reach_of(persons: BitMap, seat: Carriers) -> SeatReach:
         for step, left in browsers.items()
     ]
     return SeatReach(waterfall=waterfall, people=waterfall[-1].people, ids=ids)
+
+
+def sendable_rows(seat: Carriers) -> NDArray[np.intp]:
+    """Give the rows of the browsers and ids that may be sent."""
+    return np.flatnonzero(
+        _rows_of(seat.visitors, seat.sendable) & _rows_of(seat.id_ordinals, seat.ids)
+    )
 
 
 def _ids_of(browsers: BitMap, seat: Carriers) -> BitMap:

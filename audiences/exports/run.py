@@ -173,6 +173,8 @@ def _report(work: _Run, plan: Plan, unnamed: BitMap) -> ExportReport:
         f"{work.seat.min_size}: nothing added"
         for each in below
     ]
+    if removes and work.seat.membership.removal is Removal.NONE:
+        reasons.append(f"{removes} removals cannot be said to the partner: lifetimes end them")
     if unnamed:
         reasons.append(f"{len(unnamed)} ids to remove have no text any more and stay on the seat")
     status = ExportStatus.PUBLISHED
@@ -230,7 +232,9 @@ def _publish(
     parts = _write(work, plan, removed_texts, staging.open_file)
     staging.sync(parts)
     files = [str(work.folder / part.name) for part in parts]
-    report = msgspec.structs.replace(_with_parts(report, parts), path=files[0], files=files)
+    report = msgspec.structs.replace(
+        _with_parts(report, parts), path=next(iter(files), ""), files=files
+    )
     key = work.seat.key
     work.store.put_held(key, work.run, plan.changes.next_held, plan.expires_days)
     row = ExportRow(

@@ -9,6 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from audiences.exports.seat_formats import Format
+
 
 class Mode(StrEnum):
     """Whether a file says what changed or everything."""
@@ -25,10 +27,16 @@ class Removal(StrEnum):
     """A lifetime that no real one can have: -1 at Xandr, 0 at The Trade Desk."""
     SECTION = "section"
     """A second list of segments in the line of the id."""
+    PREFIX = "prefix"
+    """The segment is written otherwise than one that is entered."""
     FLAG = "flag"
-    """A column that says add or remove."""
+    """A column or field that says add or remove."""
+    FILE = "file"
+    """A file, or a request, of nothing but removals."""
     REPLACE = "replace"
     """By absence: each file replaces all that the seat held."""
+    NONE = "none"
+    """Not at all: who leaves stays there until the partner's own lifetime ends."""
 
 
 class Unit(StrEnum):
@@ -37,74 +45,6 @@ class Unit(StrEnum):
     MINUTES = "minutes"
     DAYS = "days"
     NONE = "none"
-
-
-class Separators(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The five characters that Xandr sets for each member; there is no default."""
-
-    user: str
-    segment: str
-    field: str
-    remove: str
-    tag: str
-
-
-class Delimited(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="delimited",
-):
-    """Xandr's text: one line for each id with all its segments."""
-
-    separators: Separators
-    fields: tuple[str, ...]
-    tags: dict[str, str] = {}
-    """Id space -> the domain number that ends its lines."""
-    value: int = 0
-    segments_per_line_max: int = 1800
-
-
-class Json(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="json",
-):
-    """The Trade Desk's data requests, one a line."""
-
-    request: dict[str, str]
-    """What every request says besides its items, such as the advertiser."""
-    id_keys: dict[str, str]
-    """Id space -> the key of its ids in an item."""
-    request_bytes_max: int = 2_000_000
-
-
-class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One column of a CSV file: its header and what stands in it."""
-
-    header: str
-    value: str
-
-
-class Csv(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="csv",
-):
-    """A CSV file with header: one row for each id and segment."""
-
-    columns: tuple[Column, ...]
-    delimiter: str = ","
-    add: str = "add"
-    remove: str = "remove"
 
 
 class Expiry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,26 +59,48 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """How the seat learns who is in and who is out."""
 
     mode: Mode
-    grouping: Literal["user", "membership"]
-    """One row for each id with all its segments, or one for each id and segment."""
+    grouping: Literal["user", "membership", "audience"]
+    """One row for each id with all its segments, one for each id and segment, or a file or request
+    for each segment."""
     removal: Removal
     expiry: Expiry
+    sentinel: int | None = None
+    """The lifetime that removes, where `removal` is "sentinel"; None = the format's own."""
     refresh_before_days: int = 0
+
+
+class Ids(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the partner wants of the ids themselves."""
+
+    normalize: str = ""
+    """The form in which contacts are hashed for it, such as "uid2"; "" = it takes no contacts."""
+    case: dict[str, Literal["upper", "lower"]] = {}
+    """Id space of devices -> the case of its letters there."""
+    validate: dict[str, str] = {}
+    """Id space -> the shape of its ids, a name of `id_shapes.SHAPES`."""
 
 
 class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How files are named and when one is full; 0 means without limit."""
 
     name: str
+    per: tuple[Literal["segment", "action", "id_space"], ...] = ()
+    """What a file holds one of, so that several are open at once."""
+    mode_names: dict[Mode, str] = {}
+    action_names: dict[Literal["add", "remove"], str] = {}
+    id_space_names: dict[str, str] = {}
+    """What {mode}, {action} and {id_space} become in `name`, where not their own names."""
     compression: Literal["none", "gzip"] = "none"
     max_rows: int = 0
     max_bytes: int = 0
     """After compression."""
     max_items: int = 0
     """Items of one request, where the format has requests."""
+    skip_empty: bool = False
+    """No file without rows, even where that would empty a segment."""
+    control_root: str = ""
+    """Gives a control file of that name with .info for its last suffix, behind the other files."""
 
-
-Format = Delimited | Json | Csv
 
 MINUTES_PER_DAY: Final = 24 * 60
 
@@ -153,9 +115,15 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     format: Format
     membership: Membership
     file: File
+    ids: Ids = Ids()
     min_size: int = 100
+    """Fewer people than this are not sent: nobody is to be found in a small crowd."""
+    partner_min_size: int = 0
+    """The fewest that the partner takes."""
     lives_days: int = 30
     """Ids seen longer ago are not sent."""
+    unverified: tuple[str, ...] = ()
+    """What of all this no document of the partner vouches for: to be asked before any file goes."""
 
     def lifetime_days(self, wanted_days: int) -> int:
         """Give the days that an id stays when `wanted_days` are asked (0 = the seat's default)."""

@@ -4,17 +4,25 @@ In comes `config_dir`, out come `Seat` values ordered by key, or every error of 
 Nothing here knows people, ids or bytes.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from audiences.exports.seat import File, Format, Membership, Seat
+from audiences.exports.seat import File, Ids, Membership, Removal, Seat
 from audiences.exports.seat_checks import problems_of
+from audiences.exports.seat_formats import Delimited, Format
+from matching.contact_profiles import FORM_OF
 
-__all__ = ["Seat", "SeatErrors", "load_seats"]
+__all__ = ["Seat", "SeatErrors", "load_seats", "read_seats", "seat_questions"]
 
-SECTIONS: Final[dict[str, Any]] = {"format": Format, "membership": Membership, "file": File}
+SECTIONS: Final[dict[str, Any]] = {
+    "format": Format,
+    "membership": Membership,
+    "file": File,
+    "ids": Ids,
+}
 
 
 class SeatErrors(Exception):
@@ -27,9 +35,14 @@ class SeatErrors(Exception):
 
 def load_seats(config_dir: Path) -> list[Seat]:
     """Read and check every file of `config_dir/seats/`."""
+    return read_seats(config_dir / "seats")
+
+
+def read_seats(folder: Path) -> list[Seat]:
+    """Read and check every seat file of a folder."""
     seats: list[Seat] = []
     errors: list[str] = []
-    for path in sorted((config_dir / "seats").glob("*.toml")):
+    for path in sorted(folder.glob("*.toml")):
         seat, problems = _decode(path)
         errors += [f"{path}: {problem}" for problem in problems]
         if seat is not None:
@@ -37,6 +50,22 @@ def load_seats(config_dir: Path) -> list[Seat]:
     if errors:
         raise SeatErrors(errors)
     return seats
+
+
+def seat_questions(seats: Iterable[Seat]) -> list[str]:
+    """Say what no document of a seat's partner vouches for, a line for each question."""
+    questions = []
+    for seat in seats:
+        said = [*seat.unverified]
+        if isinstance(seat.format, Delimited) and seat.membership.removal is Removal.SECTION:
+            said.append("membership.removal: only one integration writes lines that just remove")
+        said += [
+            f"id_spaces: only one integration writes {id_space} so"
+            for id_space in seat.id_spaces
+            if id_space in FORM_OF and FORM_OF[id_space].unverified
+        ]
+        questions += [f"seat {seat.key}: ask {seat.partner} about {each}" for each in said]
+    return questions
 
 
 def _decode(path: Path) -> tuple[Seat | None, list[str]]:

@@ -9,10 +9,11 @@ import hashlib
 import io
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
+from audiences.exports.formats.control_file import ControlLine, control_files
 from audiences.exports.formats.rows import Counts, UnwritableRow
 from audiences.exports.seat import Mode, Seat
 
@@ -20,19 +21,35 @@ GZIP: Final = 31
 """zlib's window bits for a gzip header without name and time."""
 GZIP_TAIL_BYTES: Final = 64
 """More than the end of a stream and what a flush adds."""
+OPEN_FILES_MAX: Final = 500
+
+
+class Group(NamedTuple):
+    """What a file holds one of, where the seat says so in `file.per`; empty = several."""
+
+    segment: str = ""
+    action: str = ""
+    """add or remove."""
+    id_space: str = ""
+
+
+ANY: Final = Group()
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished file."""
+    """One finished file, and what whoever delivers it must know beside its bytes."""
 
     name: str
     bytes: int
     sha256: str
     counts: Counts
+    segment: str = ""
+    action: str = ""
+    id_space: str = ""
 
 
 class Parts:
-    """The open file of an export and the finished ones before it."""
+    """The open files of an export and the finished ones before them."""
 
     def __init__(
         self,
@@ -50,53 +67,133 @@ class Parts:
         self._run = run
         self._mode = mode
         self._open_file = open_file
-        self._finished: list[Part] = []
-        self._open: _OpenPart | None = None
+        self._files: list[_OpenPart] = []
+        self._open: dict[Group, _OpenPart] = {}
+        self._numbers: dict[Group, int] = {}
 
-    def put(self, line: bytes, *, adds: int, removes: int, ids: int) -> None:
-        """Write one line, in a new part when the open one has no room for it."""
-        if self._open is None or not self._open.has_room(line):
-            self._finish_open()
-            self._open = self._next()
-            if not self._open.has_room(line):
+    def put(
+        self,
+        line: bytes,
+        *,
+        adds: int,
+        removes: int,
+        ids: int,
+        rows: int = 1,
+        group: Group = ANY,
+    ) -> None:
+        """Write one line, in a new part when the group's open one has no room for it.
+
+        A format that packs several rows into what it writes at once says how many in `rows`.
+        """
+        part = self._open.get(group)
+        if part is None or not part.has_room(line, rows):
+            part = self._next(group)
+            if not part.has_room(line, rows):
                 raise UnwritableRow(
                     f"seat {self._seat.key}: a line of {len(line)} bytes is longer than "
                     f"`file.max_bytes` ({self._seat.file.max_bytes}) allows; raise the limit"
                 )
-        self._open.put(line, adds=adds, removes=removes, ids=ids)
+        part.put(line, rows=rows, adds=adds, removes=removes, ids=ids)
+
+    def group(self, segment: str, action: str, id_space: str) -> Group:
+        """Tell which file takes a line about all this."""
+        per = self._seat.file.per
+        if not per:
+            return ANY
+        return Group(
+            segment if "segment" in per else "",
+            action if "action" in per else "",
+            id_space if "id_space" in per else "",
+        )
+
+    def counts(self) -> Counts:
+        """Add up what was put so far."""
+        each = [file.counts() for file in self._files]
+        names = Counts.__struct_fields__
+        return Counts(**{name: sum(getattr(one, name) for one in each) for name in names})
+
+    def begin(self, group: Group) -> None:
+        """Make sure that the group has a file, even if nothing is ever put into it."""
+        if group not in self._numbers and not self._seat.file.skip_empty:
+            self._next(group)
+
+    def close(self, group: Group = ANY) -> None:
+        """End the group's open part."""
+        if (part := self._open.pop(group, None)) is not None:
+            part.close()
 
     def finish(self, *, even_empty: bool = False) -> list[Part]:
-        """Close the last part and give all; `even_empty` makes one with the header alone."""
-        if even_empty and self._open is None and not self._finished:
-            self._open = self._next()
-        self._finish_open()
-        return self._finished
+        """Close all parts and give them; `even_empty` makes one with the header alone."""
+        if even_empty and not self._files and not self._seat.file.per:
+            self.begin(ANY)
+        for group in list(self._open):
+            self.close(group)
+        return [each.part() for each in self._files] + self._controls()
 
-    def _next(self) -> "_OpenPart":
-        name = self._seat.file.name.format_map(
+    def _next(self, group: Group) -> "_OpenPart":
+        self.close(group)
+        if len(self._open) >= OPEN_FILES_MAX:
+            raise UnwritableRow(
+                f"seat {self._seat.key}: more than {OPEN_FILES_MAX} files at once, one for each "
+                f"{' and '.join(self._seat.file.per)}; spread the audiences over several seats"
+            )
+        number = self._numbers[group] = self._numbers.get(group, 0) + 1
+        name = self._named(self._seat.file.name, group, number)
+        if self._seat.file.compression == "gzip":
+            name += ".gz"
+        part = _OpenPart(name, self._open_file(name), self._seat, self.header, group)
+        self._files.append(part)
+        self._open[group] = part
+        return part
+
+    def _named(self, template: str, group: Group, number: int) -> str:
+        file = self._seat.file
+        return template.format_map(
             {
                 "seat": self._seat.key,
                 "partner": self._seat.partner,
                 "account": self._seat.account,
                 "run": self._run,
-                "part": f"{len(self._finished) + 1:04}",
-                "mode": self._mode,
+                "part": f"{number:04}",
+                "split": number,
+                "mode": file.mode_names.get(self._mode, self._mode.value),
                 "date": f"{dt.datetime.fromtimestamp(self.at_s, dt.UTC):%Y%m%d}",
+                "epoch_s": self.at_s,
+                "segment": group.segment,
+                "action": _other_name(file.action_names, group.action),
+                "id_space": file.id_space_names.get(group.id_space, group.id_space),
             }
         )
-        if self._seat.file.compression == "gzip":
-            name += ".gz"
-        return _OpenPart(name, self._open_file(name), self._seat, self.header)
 
-    def _finish_open(self) -> None:
-        if self._open is not None:
-            self._finished.append(self._open.finish())
-            self._open = None
+    def _controls(self) -> list[Part]:
+        if not self._seat.file.control_root:
+            return []
+        lines = [
+            ControlLine(
+                root=self._named(self._seat.file.control_root, each.group, 0),
+                name=each.part().name,
+                bytes=each.part().bytes,
+                lines=each.part().counts.rows + bool(self.header),
+                md5=each.md5,
+            )
+            for each in self._files
+        ]
+        return [self._control(name, data) for name, data in control_files(lines)]
+
+    def _control(self, name: str, data: bytes) -> Part:
+        with self._open_file(name) as file:
+            file.write(data)
+        digest = hashlib.sha256(data).hexdigest()
+        return Part(name=name, bytes=len(data), sha256=digest, counts=Counts())
 
 
 def discard(_name: str) -> BinaryIO:
     """Open a file that keeps nothing: what a dry run writes to."""
     return _Nowhere()
+
+
+def _other_name(names: dict[Any, str], name: str) -> str:
+    return names.get(name, name)
 
 
 class _Nowhere(io.BytesIO):
@@ -105,19 +202,21 @@ class _Nowhere(io.BytesIO):
 
 
 class _OpenPart:
-    def __init__(self, name: str, file: BinaryIO, seat: Seat, header: bytes) -> None:
+    def __init__(self, name: str, file: BinaryIO, seat: Seat, header: bytes, group: Group) -> None:
+        self.group = group
         self._name = name
         self._file = file
         self._gzip = zlib.compressobj(6, zlib.DEFLATED, GZIP) if name.endswith(".gz") else None
         self._limits = seat.file
         self._digest = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False) if seat.file.control_root else None
         self._written = 0
         self._pending = 0
         self._rows = self._adds = self._removes = self._ids = 0
         self._write(header)
 
-    def has_room(self, line: bytes) -> bool:
-        if self._limits.max_rows and self._rows >= self._limits.max_rows:
+    def has_room(self, line: bytes, rows: int) -> bool:
+        if self._limits.max_rows and self._rows and self._rows + rows > self._limits.max_rows:
             return False
         if not self._limits.max_bytes or self._size_at_most(line) <= self._limits.max_bytes:
             return True
@@ -128,21 +227,34 @@ class _OpenPart:
         self._pending = 0
         return self._size_at_most(line) <= self._limits.max_bytes
 
-    def put(self, line: bytes, *, adds: int, removes: int, ids: int) -> None:
+    def put(self, line: bytes, *, rows: int, adds: int, removes: int, ids: int) -> None:
         self._write(line)
-        self._rows += 1
+        self._rows += rows
         self._adds += adds
         self._removes += removes
         self._ids += ids
 
-    def finish(self) -> Part:
+    def close(self) -> None:
         if self._gzip is not None:
             self._emit(self._gzip.flush())
         self._file.close()
-        counts = Counts(rows=self._rows, adds=self._adds, removes=self._removes, ids=self._ids)
+
+    def part(self) -> Part:
+        """Tell the facts of the closed file."""
         return Part(
-            name=self._name, bytes=self._written, sha256=self._digest.hexdigest(), counts=counts
+            name=self._name,
+            bytes=self._written,
+            sha256=self._digest.hexdigest(),
+            counts=self.counts(),
+            **self.group._asdict(),
         )
+
+    def counts(self) -> Counts:
+        return Counts(rows=self._rows, adds=self._adds, removes=self._removes, ids=self._ids)
+
+    @property
+    def md5(self) -> str:
+        return self._md5.hexdigest() if self._md5 else ""
 
     def _size_at_most(self, line: bytes) -> int:
         if self._gzip is None:
@@ -161,4 +273,6 @@ class _OpenPart:
     def _emit(self, data: bytes) -> None:
         self._file.write(data)
         self._digest.update(data)
+        if self._md5 is not None:
+            self._md5.update(data)
         self._written += len(data)

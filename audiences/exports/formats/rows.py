@@ -1,5 +1,7 @@
 """What every format writes and reads back: one row for each id with what changes for it."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -11,10 +13,15 @@ class IdRow(msgspec.Struct, frozen=True, kw_only=True):
     adds: list[tuple[str, int]]
     """Segment and lifetime in minutes; 0 where the seat knows no lifetimes."""
     removes: list[str]
+    others: list[tuple[str, str]] = []
+    """Id space and id of what else says the same person, where a format takes several in one."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written: lines of the files, additions, removals and distinct ids."""
+    """What was written: lines of the files, additions, removals and distinct ids.
+
+    An id counts where it first stands, so that the counts of an export's files add up.
+    """
 
     rows: int = 0
     adds: int = 0
@@ -24,3 +31,26 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 class UnwritableRow(Exception):
     """A row cannot be said in the seat's format; the whole export stops before it is published."""
+
+
+def real_lifetime(minutes: int, row: IdRow, key: str) -> int:
+    """Give a lifetime that a partner could not take for a removal or for its own maximum."""
+    if minutes <= 0:
+        raise UnwritableRow(
+            f"seat {key}: an id of {row.id_space} would stay {minutes} minutes, which would not "
+            "add it; give the seat or the activation a lifetime"
+        )
+    return minutes
+
+
+def joined(pieces: Iterable[IdRow]) -> list[IdRow]:
+    """Join what several lines, files or requests say of one id; ordered by id space and id."""
+    found: dict[tuple[str, str], IdRow] = {}
+    for piece in pieces:
+        row = found.setdefault(
+            (piece.id_space, piece.id),
+            IdRow(id=piece.id, id_space=piece.id_space, adds=[], removes=[], others=piece.others),
+        )
+        row.adds.extend(piece.adds)
+        row.removes.extend(piece.removes)
+    return [found[key] for key in sorted(found)]

@@ -4,14 +4,16 @@ Rows sorted by id go in, requests of at most `file.max_items` items and `request
 come out. A lifetime of 0 minutes takes an id out. Sending and signing is the delivery's work.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from audiences.exports.formats.parts import Parts
-from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow
-from audiences.exports.seat import Json, Seat
+from audiences.exports.formats.parts import Group, Parts
+from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow, real_lifetime
+from audiences.exports.id_shapes import LETTERS_KEPT, as_kept
+from audiences.exports.seat import Seat
+from audiences.exports.seat_formats import Json
 
 REMOVED: Final = 0
 """The TtlInMinutes that takes an id out of a segment."""
@@ -36,7 +38,7 @@ def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
     return Counts(rows=lines, adds=adds, removes=removes, ids=ids)
 
 
-def read(files: Iterable[bytes], seat: Seat) -> list[IdRow]:
+def read(files: Iterable[bytes], seat: Seat, _groups: Sequence[Group] = ()) -> list[IdRow]:
     """Read the items of all requests back."""
     requests = [msgspec.json.decode(line) for data in files for line in data.splitlines()]
     return [_parse(item, seat) for request in requests for item in request["Items"]]
@@ -98,14 +100,18 @@ def _options(seat: Seat) -> Json:
 
 
 def _item(row: IdRow, seat: Seat) -> dict[str, Any]:
-    data = [{"Name": segment, "TtlInMinutes": minutes} for segment, minutes in row.adds]
+    data = [
+        {"Name": segment, "TtlInMinutes": real_lifetime(minutes, row, seat.key)}
+        for segment, minutes in row.adds
+    ]
     data += [{"Name": segment, "TtlInMinutes": REMOVED} for segment in row.removes]
     return {_options(seat).id_keys[row.id_space]: row.id, "Data": data}
 
 
 def _parse(item: dict[str, Any], seat: Seat) -> IdRow:
     found = [(space, key) for space, key in _options(seat).id_keys.items() if key in item]
-    ((id_space, key),) = found
+    # Why: both kinds of device share one key, and are kept in one case each.
+    id_space, key = next((each for each in found if _is_kept_so(item[each[1]], each[0])), found[0])
     data = [(each["Name"], each["TtlInMinutes"]) for each in item["Data"]]
     return IdRow(
         id=item[key],
@@ -113,3 +119,7 @@ def _parse(item: dict[str, Any], seat: Seat) -> IdRow:
         adds=[(segment, minutes) for segment, minutes in data if minutes != REMOVED],
         removes=[segment for segment, minutes in data if minutes == REMOVED],
     )
+
+
+def _is_kept_so(text: str, id_space: str) -> bool:
+    return id_space not in LETTERS_KEPT or as_kept(text, id_space) == text

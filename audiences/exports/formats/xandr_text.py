@@ -4,14 +4,15 @@ Rows sorted by id go in, Latin-1 lines of at most 1800 segments come out. The se
 fields of a segment are the seat's; nothing here decides who is sent.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 from typing import Final, Literal
 
-from audiences.exports.formats.parts import Parts
-from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow
-from audiences.exports.seat import Delimited, Removal, Seat, Separators
+from audiences.exports.formats.parts import Group, Parts
+from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow, real_lifetime
+from audiences.exports.seat import Removal, Seat
+from audiences.exports.seat_formats import Delimited, Separators
 
 REMOVED: Final = -1
 """The EXPIRATION that takes an id out of a segment."""
@@ -24,10 +25,15 @@ Change = tuple[Literal["add", "remove"], str]
 def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
     """Write each row as one line, or as several when it has too many segments."""
     options = _options(seat)
+    has_ends = "EXPIRATION" in options.fields
     lines = adds = removes = ids = 0
     for row in rows:
         changes: list[Change] = [
-            ("add", _segment(name, ends, seat, out)) for name, ends in row.adds
+            (
+                "add",
+                _segment(name, real_lifetime(ends, row, seat.key) if has_ends else 0, seat, out),
+            )
+            for name, ends in row.adds
         ]
         changes += [("remove", _segment(name, REMOVED, seat, out)) for name in row.removes]
         for start in range(0, len(changes), options.segments_per_line_max):
@@ -41,7 +47,7 @@ def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
     return Counts(rows=lines, adds=adds, removes=removes, ids=ids)
 
 
-def read(files: Iterable[bytes], seat: Seat) -> list[IdRow]:
+def read(files: Iterable[bytes], seat: Seat, _groups: Sequence[Group] = ()) -> list[IdRow]:
     """Read files back, the lines of one id joined."""
     lines = [line for data in files for line in data.decode("latin-1").split("\n")[:-1]]
     parsed = [_parse(line, seat) for line in lines]

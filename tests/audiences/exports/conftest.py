@@ -9,7 +9,7 @@ import pytest
 
 import service
 from audiences.exports.export_store import ExportStore
-from audiences.exports.seats import Seat, load_seats
+from audiences.exports.seats import Seat, load_seats, read_seats
 from matching.ids import VISITOR_FIRST
 from matching.partner_ids_store import LiveIds
 
@@ -26,6 +26,18 @@ def example_config() -> Path:
 def seats(example_config: Path) -> dict[str, Seat]:
     """Give the example seats by key."""
     return {seat.key: seat for seat in load_seats(example_config)}
+
+
+@pytest.fixture(scope="session")
+def templates(example_config: Path) -> dict[str, Seat]:
+    """Give the seats that ship as templates, by key."""
+    return {seat.key: seat for seat in read_seats(example_config / "seat_templates")}
+
+
+@pytest.fixture(scope="session")
+def every_seat(seats: dict[str, Seat], templates: dict[str, Seat]) -> dict[str, Seat]:
+    """Give the example seats and the templates by key."""
+    return seats | templates
 
 
 @pytest.fixture(scope="session")

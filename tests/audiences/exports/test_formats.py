@@ -1,9 +1,6 @@
 """The bytes that partners get: golden files, limits, and reading back what was written."""
 
-import io
 import json
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,79 +8,29 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from written_files import AT_MS, DAY_MINUTES, Kept, Written, changed
 
 from audiences.exports.formats.choose import writer_of
-from audiences.exports.formats.parts import Part, Parts
+from audiences.exports.formats.parts import Parts
 from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow
 from audiences.exports.seat import Mode, Removal
-from audiences.exports.seat_checks import problems_of
 from audiences.exports.seats import Seat
 
 CASES = sorted((Path(__file__).parents[2] / "cases" / "seats").glob("*.json"))
-AT_MS = 1_795_219_200_123
-DAY_MINUTES = 1440
-
-
-class Kept(io.BytesIO):
-    """A file whose bytes outlive it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.data = b""
-
-    def close(self) -> None:
-        self.data = self.getvalue()
-        super().close()
-
-
-class Written:
-    """What one export of rows gave: parts and the bytes of each."""
-
-    def __init__(self, rows: Sequence[IdRow], seat: Seat) -> None:
-        self.seat = seat
-        self.files: dict[str, Kept] = {}
-        out = Parts(seat=seat, run=5, mode=Mode.DELTA, at_ms=AT_MS, open_file=self._open)
-        self.counts: Counts = writer_of(seat).write(rows, seat, out)
-        self.parts: list[Part] = out.finish()
-
-    def _open(self, name: str) -> Kept:
-        self.files[name] = Kept()
-        return self.files[name]
-
-    def plain(self) -> dict[str, bytes]:
-        """Give each file uncompressed."""
-        return {
-            name: zlib.decompress(file.data, 31) if name.endswith(".gz") else file.data
-            for name, file in self.files.items()
-        }
-
-    def read(self) -> list[IdRow]:
-        """Read all files back."""
-        return writer_of(self.seat).read(self.plain().values(), self.seat)
-
-
-def changed(seat: Seat, changes: dict[str, Any]) -> Seat:
-    """Change values of a seat by their dotted places, to another good seat."""
-    data = msgspec.to_builtins(seat)
-    for place, value in changes.items():
-        *way, last = place.split(".")
-        target = data
-        for name in way:
-            target = target[name]
-        target[last] = value
-    other = msgspec.convert(data, Seat)
-    assert problems_of(other) == []
-    return other
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_golden_files(seats: dict[str, Seat], path: Path) -> None:
+def test_golden_files(every_seat: dict[str, Seat], path: Path) -> None:
     """Each case's rows give exactly the case's files and counts."""
     case = json.loads(path.read_text(encoding="utf-8"))
-    seat = changed(seats[case["seat"]], case["change"])
-    written = Written(msgspec.convert(case["rows"], list[IdRow]), seat)
+    seat = changed(every_seat[case["seat"]], case["change"])
+    rows = msgspec.convert(case["rows"], list[IdRow])
+    written = Written(rows, seat, mode=Mode(case.get("mode", "delta")))
     charset = "latin-1" if seat.partner == "xandr" else "utf-8"
-    found = {name: data.decode(charset) for name, data in written.plain().items()}
+    found = {
+        name: data.hex() if case.get("binary") else data.decode(charset)
+        for name, data in written.plain().items()
+    }
     assert found == case["expected"]["files"]
     assert written.counts == msgspec.convert(case["expected"]["counts"], Counts)
 

@@ -147,10 +147,19 @@ def test_a_fault_is_told(
     "changes",
     [
         {"format.separators.user": ":"},
+        {
+            "format.separators": {
+                "user": ":",
+                "segment": ";",
+                "field": ":",
+                "remove": "#",
+                "tag": "^",
+            }
+        },
         {"membership.removal": "section", "format.fields": ["SEG_CODE", "MEMBER_ID", "VALUE"]},
         {"id_spaces": ["xandr", "idfa"], "format.tags": {"idfa": "3"}},
     ],
-    ids=["user equals field", "section", "tagged"],
+    ids=["user equals field", "another member's", "section", "tagged"],
 )
 def test_what_xandr_allows_is_allowed(seats: dict[str, Seat], changes: dict[str, Any]) -> None:
     """The exceptions of Xandr's rules are not faults."""
