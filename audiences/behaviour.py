@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from audiences.calendar_days import day_of
 from audiences.event_selection import Selection
-from audiences.event_store import EventStore
+from audiences.event_source import EventSource
 from audiences.person_totals import count_rows, follow_steps, sum_rows
 from audiences.rule import Did, DidInOrder
 from matching.bitmaps import bitmap_of
@@ -27,7 +27,7 @@ MINUTE_MS = 60_000
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """All that a behaviour criterion looks at: the events, whose they are, and the last day."""
 
-    events: EventStore
+    events: EventSource
     people: People
     base: BitMap
     day: int
@@ -55,7 +55,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     def did_in_order(self, criterion: DidInOrder) -> BitMap:
         """Give everyone who did the steps one after the other."""
         found = [
-            self.events.rows(Selection(event=step.event, where=step.where, last_day=self.day), {})
+            self.events.rows(
+                Selection(event=step.event, where=step.where, last_day=self.day), {}, moments=True
+            )
             for step in criterion.steps
         ]
         rows = np.concatenate(found)

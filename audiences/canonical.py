@@ -30,13 +30,14 @@ def rule_hash(rule: Rule) -> str:
 def _plain(rule: Rule) -> Plain:
     match rule:
         case All() | AnyOf():
-            unique = {_encode(each): each for each in map(_plain, rule.of)}
+            unique = _distinct(map(_plain, rule.of))
             if len(unique) == 1:
-                return next(iter(unique.values()))
-            kind = "all" if isinstance(rule, All) else "any"
-            return {"type": kind, "of": [unique[text] for text in sorted(unique)]}
+                return dict(unique[0])
+            return {"type": "all" if isinstance(rule, All) else "any", "of": unique}
         case AtLeast():
-            return {"type": "at_least", "k": rule.k, "of": _ordered(map(_plain, rule.of))}
+            # Why all of them: a rule that stands twice counts twice.
+            parts = sorted(map(_plain, rule.of), key=_encode)
+            return {"type": "at_least", "k": rule.k, "of": parts}
         case Not():
             return {"type": "not", "rule": _plain(rule.rule)}
         case _:
@@ -49,9 +50,9 @@ def _plain_criterion(rule: Criterion) -> Plain:
         return _plain_test(plain)
     if isinstance(rule, DidInOrder):
         for step in plain["steps"]:
-            step["where"] = _ordered(map(_plain_test, step.get("where", ())))
+            step["where"] = _distinct(map(_plain_test, step.get("where", ())))
     if isinstance(rule, Did):
-        plain["where"] = _ordered(map(_plain_test, plain.get("where", ())))
+        plain["where"] = _distinct(map(_plain_test, plain.get("where", ())))
         plain.pop("exactly", None)
         if rule.sum is None:
             plain["at_least"], plain["at_most"] = rule.counts()
@@ -63,10 +64,10 @@ def _plain_criterion(rule: Criterion) -> Plain:
 def _plain_test(plain: Plain) -> Plain:
     value = plain.pop("value", None)
     if plain["op"] == Op.IN:
-        unique = {_encode(_number(each)): _number(each) for each in value}
+        unique = _distinct(map(_number, value))
         if len(unique) == 1:
-            return plain | {"op": Op.IS, "value": next(iter(unique.values()))}
-        return plain | {"value": [unique[text] for text in sorted(unique)]}
+            return plain | {"op": Op.IS, "value": unique[0]}
+        return plain | {"value": unique}
     if isinstance(value, list | tuple):
         return plain | {"value": [_number(each) for each in value]}
     return plain if value is None else plain | {"value": _number(value)}
@@ -76,8 +77,10 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _ordered(rows: Iterable[Plain]) -> list[Plain]:
-    return sorted(rows, key=_encode)
+def _distinct(rows: Iterable[Any]) -> list[Any]:
+    """Give each once, in an order of their own."""
+    unique = {_encode(each): each for each in rows}
+    return [unique[text] for text in sorted(unique)]
 
 
 def _encode(plain: Any) -> bytes:

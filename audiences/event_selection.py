@@ -20,6 +20,9 @@ DAY_LAST: Final = 65_535
 _TEXTS_OF_LINES = ("product_id", "sku", "name", "category", "brand", "variant")
 PROMOTED_TEXTS: Final = frozenset({"url", *(LINE_PREFIX + each for each in _TEXTS_OF_LINES)})
 PROMOTED_NUMBERS: Final = frozenset({"total", "revenue", "products.price", "products.quantity"})
+PROMOTED_LINES_MAX: Final = 2
+PROMOTED_OTHERS_MAX: Final = 1
+"""So many conditions has `event_rows_promoted` room for, on lines and on other properties."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +45,9 @@ def rows_query(selection: Selection) -> str:
     """Choose the cheapest query that answers the selection exactly."""
     if not selection.where and selection.field in {"", "total", "revenue"}:
         return "event_rows"
-    promoted = all(_is_promoted(each) for each in selection.where)
+    lines = sum(each.field.startswith(LINE_PREFIX) for each in selection.where)
+    few = lines <= PROMOTED_LINES_MAX and len(selection.where) - lines <= PROMOTED_OTHERS_MAX
+    promoted = few and all(_is_promoted(each) for each in selection.where)
     if promoted and selection.field in PROMOTED_NUMBERS | {""}:
         return "event_rows_promoted"
     return "event_rows_where"
@@ -94,7 +99,8 @@ def _is_promoted(condition: Condition) -> bool:
     if condition.op is Op.EXISTS or "" in texts:
         return False
     if condition.field in PROMOTED_TEXTS:
-        return True
+        # An empty text is at most any other, a missing one is not.
+        return condition.op is not Op.AT_MOST or bool(numbers)
     if condition.field not in PROMOTED_NUMBERS or len(numbers) != len(texts):
         return False
     # A missing number reads as 0, so 0 itself must fail the test.

@@ -75,7 +75,8 @@ def _did(rule: Did) -> str:
     if rule.sum is not None:
         parts.append(f"with {rule.sum.field} {_range(rule.sum.at_least, rule.sum.at_most)} in all")
     else:
-        parts.append(f"{_range(*rule.counts())} times")
+        low, high = rule.counts()
+        parts.append(f"{_range(None if low == 0 and high else low, high)} times")
     parts += _where(rule.where)
     if rule.within_days is not None:
         parts.append(f"within {rule.within_days} days")
@@ -110,7 +111,12 @@ def _test(name: str, op: Op, value: Value) -> str:
 
 def _range(low: float | None, high: float | None) -> str:
     if low is not None and low == high:
-        return f"exactly {low:g}"
+        return f"exactly {_number(low)}"
     if high is None:
-        return f"at least {low:g}"
-    return f"at most {high:g}" if not low else f"{low:g} to {high:g}"
+        return f"at least {_number(low or 0)}"
+    return f"at most {_number(high)}" if low is None else f"{_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    """Write all digits: a short form would name other bounds than those that hold."""
+    return str(int(value)) if value == int(value) else repr(value)

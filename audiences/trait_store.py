@@ -17,6 +17,7 @@ from pyroaring import BitMap
 from audiences.bitmap_states import decode_length, decode_state
 from audiences.conditions import Op, Scalar, Value, holds, numbers_of, texts_of
 from audiences.sql import sql
+from audiences.third_party_trait_store import ThirdPartyTraitStore
 from matching.bitmaps import bitmap_of
 from matching.customer_traits_store import read_traits
 
@@ -53,10 +54,16 @@ class TraitStore:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._computed: Mapping[str, ComputedTrait] = {}
+        self.third_party = ThirdPartyTraitStore(client)
+        """What others say of people, kept apart."""
 
     def set_computed(self, traits: Mapping[str, ComputedTrait]) -> None:
         """Replace all computed traits at once."""
         self._computed = dict(traits)
+
+    def is_computed(self, trait: str) -> bool:
+        """Tell whether events yield this trait."""
+        return trait in self._computed
 
     def holders(self, trait: str, op: Op, value: Value) -> BitMap:
         """Give the ordinals that have the trait with a value that passes; `is_not` is no test."""

@@ -48,6 +48,10 @@ def filled(shop: Any) -> Any:
         trait(1, "city", "Saint-Denis", at_ms=2),
         trait(2, "city", "Denver"),
         trait(1, "since", "2020-02-29"),
+        trait(1, "shoes", ["40", "44.5"]),
+        trait(2, "shoes", ["38"]),
+        trait(3, "shoes", []),
+        trait(3, "size", "inf"),
     ]
     gone = CustomerTrait(customer=2, trait="city", kind="", source="crm", at_ms=3)
     insert_traits(shop.client, [*rows, gone])
@@ -75,6 +79,11 @@ HOLDERS: dict[str, tuple[str, Op, Any, set[int]]] = {
     "taken away": ("city", Op.EXISTS, None, {1}),
     "date as text": ("since", Op.AT_LEAST, "2020-01-01", {1}),
     "unknown": ("nothing", Op.EXISTS, None, set()),
+    "a member is at least": ("shoes", Op.AT_LEAST, 42, {1}),
+    "a member is between": ("shoes", Op.BETWEEN, (36, 40), {1, 2}),
+    "a member as number": ("shoes", Op.IS, 40.0, {1}),
+    "an empty set is there": ("shoes", Op.EXISTS, None, {1, 2, 3}),
+    "infinity is no number": ("size", Op.AT_MOST, 9_000_000, {1}),
 }
 
 
