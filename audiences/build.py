@@ -73,6 +73,8 @@ class Builder:
         self._twins = twins
         self._standing: dict[str, Standing] = {}
         self._reports: dict[str, BuildReport] = {}
+        self._written_ms: dict[str, int] = {}
+        self._unwritten: set[str] = set()
 
     def open(self) -> None:
         """Take over the members that stand in the bitmap store."""
@@ -86,13 +88,17 @@ class Builder:
         """Build one audience from its newest definition."""
         return self._build(self._audiences.get(key), as_of_ms)
 
-    def build_all(self, as_of_ms: int) -> list[BuildReport]:
-        """Build every audience, each after those that it needs; drop what is defined no more."""
+    def build_all(self, as_of_ms: int, *, write_every_ms: int = 0) -> list[BuildReport]:
+        """Build every audience, each after those that it needs; drop what is defined no more.
+
+        Members that change from tick to tick are written no more often than that; what is in memory
+        is always what was built last, and a start builds anew.
+        """
         saved = self._audiences.audiences()
         for key in self._reports.keys() - saved.keys():
             self.forget(key)
         order = build_order({key: each.audience for key, each in saved.items()})
-        return [self._build(saved[key], as_of_ms) for key in order]
+        return [self._build(saved[key], as_of_ms, write_every_ms) for key in order]
 
     def members(self, key: str) -> BitMap:
         """Give the members that stand; they are shared and must not be changed."""
@@ -114,6 +120,8 @@ class Builder:
         """Drop the members of an audience that is no more."""
         self._standing.pop(key, None)
         self._reports.pop(key, None)
+        self._unwritten.discard(key)
+        self._written_ms.pop(key, None)
 
     def erase(self, persons: BitMap) -> None:
         """Take people out of all members at once, before the next build does."""
@@ -122,7 +130,7 @@ class Builder:
             for key, each in self._standing.items()
         }
 
-    def _build(self, saved: SavedAudience, as_of_ms: int) -> BuildReport:
+    def _build(self, saved: SavedAudience, as_of_ms: int, write_every_ms: int = 0) -> BuildReport:
         started, audience = time.perf_counter(), saved.audience
         last = self._reports.get(audience.key)
         build = Build(
@@ -139,7 +147,8 @@ class Builder:
             members = self._evaluate(audience, as_of_ms)
         except Exception as error:  # noqa: BLE001 - whatever failed, the old members stand and the report says why
             return self._failed(build, error, seconds=time.perf_counter() - started)
-        return self._succeeded(build, members, seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        return self._succeeded(build, members, seconds=seconds, write_every_ms=write_every_ms)
 
     def _evaluate(self, audience: Audience, as_of_ms: int) -> BitMap:
         if audience.rule is None:
@@ -157,22 +166,27 @@ class Builder:
         self._reports[key] = _report(failed, size=size, seconds=seconds)
         return self._reports[key]
 
-    def _succeeded(self, build: Build, members: BitMap, *, seconds: float) -> BuildReport:
+    def _succeeded(
+        self, build: Build, members: BitMap, *, seconds: float, write_every_ms: int
+    ) -> BuildReport:
         key, old, before = build.audience, self._reports.get(build.audience), BitMap()
         if (standing := self._standing.get(key)) is not None:
             before = standing.members
+        common = members.intersection_cardinality(before)
+        entered, left = len(members) - common, len(before) - common
         build = msgspec.structs.replace(build, size=len(members))
-        # Why only changes: a build every few seconds would else write the same bitmap for ever.
         is_known = old is not None and (old.status, old.version) == (BuildStatus.OK, build.version)
-        if not is_known or before != members:
+        # Why only changes: a build every few seconds would else write the same bitmap for ever.
+        if not is_known or entered or left:
+            self._unwritten.add(key)
+        is_due = build.at_ms >= self._written_ms.get(key, 0) + write_every_ms
+        if key in self._unwritten and (is_due or not is_known):
             self._bitmaps.write(build, members)
+            self._unwritten.discard(key)
+            self._written_ms[key] = build.at_ms
         self._standing[key] = Standing(identity=build.identity, members=members)
         self._reports[key] = _report(
-            build,
-            size=len(members),
-            seconds=seconds,
-            entered=members.difference_cardinality(before),
-            left=before.difference_cardinality(members),
+            build, size=len(members), seconds=seconds, entered=entered, left=left
         )
         return self._reports[key]
 

@@ -5,92 +5,39 @@ who there is, who is whose, and which audiences are defined. The stores are aske
 here stores or builds.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from threading import Lock
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
 
-from audiences.behaviour import Behaviour
+from audiences.answers import Answers, persons_of_holders
 from audiences.calendar_days import CalendarDays
 from audiences.canonical import canonical
 from audiences.conditions import Op
+from audiences.criterion_cache import Cached, CacheKey, CriterionCache
+from audiences.daily_bitmaps import DailyBitmaps
 from audiences.definitions import AudienceCycleError, UnknownAudienceError
 from audiences.evaluate import Leaf, evaluate
+from audiences.event_selection import Selection
 from audiences.event_store import EventStore
-from audiences.rule import (
-    Audience,
-    Criterion,
-    Did,
-    DidInOrder,
-    Everyone,
-    HasTrait,
-    Identified,
-    InAudience,
-    Rule,
-    SeenOn,
-    Synced,
-)
+from audiences.rule import Criterion, InAudience, Rule
+from audiences.third_party import with_third_parties
+from audiences.trait_memory import TraitMemory
 from audiences.trait_store import TraitStore, TraitValue
-from matching.ids import NOBODY, ORDINAL_LAST, VISITOR_FIRST
+from audiences.world import World
 from matching.people import Identity, People
 
-CRITERIA_CACHED_MAX: Final = 2_000
+__all__ = ["Criteria", "CriterionCache", "World"]
 
-CacheKey: TypeAlias = tuple[bytes, Identity, int, int, int]
-
-
-class World(msgspec.Struct, frozen=True, kw_only=True):
-    """One moment's unchanging answer to who there is; `excluded` are visitors in no audience.
-
-    `data_version` grows with every load, import, erasure and computed trait.
-    """
-
-    people: Mapping[Identity, People]
-    customers: BitMap
-    visitors: BitMap
-    excluded: BitMap
-    audiences: Mapping[str, Audience]
-    currencies: Mapping[str, str]
-    data_version: int
-
-
-class CriterionCache:
-    """The bitmaps of criteria by all that they depend on; the longest unused one goes first."""
-
-    def __init__(self, *, criteria_max: int = CRITERIA_CACHED_MAX) -> None:
-        self._criteria_max = criteria_max
-        self._bitmaps: dict[CacheKey, BitMap] = {}
-        self._lock = Lock()
-
-    def __len__(self) -> int:
-        return len(self._bitmaps)
-
-    def get(self, key: CacheKey) -> BitMap | None:
-        """Give the bitmap of this key and count it as used."""
-        with self._lock:
-            found = self._bitmaps.pop(key, None)
-            if found is not None:
-                self._bitmaps[key] = found
-            return found
-
-    def put(self, key: CacheKey, members: BitMap) -> None:
-        """Keep a bitmap."""
-        with self._lock:
-            self._bitmaps[key] = members
-            while len(self._bitmaps) > self._criteria_max:
-                del self._bitmaps[next(iter(self._bitmaps))]
-
-    def forget_older(self, data_version: int) -> None:
-        """Drop what older data gave."""
-        with self._lock:
-            self._bitmaps = {k: v for k, v in self._bitmaps.items() if k[3] >= data_version}
+NEVER_STALE: Final = 1 << 62
 
 
 class Criteria:
-    """The criteria over one world; bitmaps that come out are shared and must not be changed."""
+    """The criteria over one world; bitmaps that come out are shared and must not be changed.
+
+    `loaded_until_ms` tells up to when all that came is in the tables.
+    """
 
     def __init__(
         self,
@@ -102,33 +49,39 @@ class Criteria:
         synced: Callable[[str], BitMap],
         built: Callable[[str], BitMap],
         cache: CriterionCache | None = None,
+        loaded_until_ms: Callable[[], int] = lambda: NEVER_STALE,
     ) -> None:
         self.events = events
-        self.traits = traits
         self.days = days
         self.world = world
-        self._synced = synced
+        self.cache = CriterionCache() if cache is None else cache
+        self.daily = DailyBitmaps(events.daily)
+        self.traits = TraitMemory(traits)
+        self.synced = synced
+        self.loaded_until_ms = loaded_until_ms
         self._built = built
-        self._cache = CriterionCache() if cache is None else cache
-        self._bases = {
-            identity: people.base(
-                customers=world.customers, visitors=world.visitors - world.excluded
-            )
-            for identity, people in world.people.items()
-        }
+        self._left_out: dict[bytes, int] = {}
+        self._bases = {identity: world.base(identity) for identity in world.people}
 
     def renewed(self, world: World) -> "Criteria":
-        """Give the criteria over a newer world; what still holds stays cached."""
-        self._cache.forget_older(world.data_version)
-        return Criteria(
-            events=self.events,
-            traits=self.traits,
-            days=self.days,
-            world=world,
-            synced=self._synced,
-            built=self._built,
-            cache=self._cache,
-        )
+        """Give the criteria over a newer world; what still holds stays cached.
+
+        Of newer data nothing is known here, so that everything is asked anew.
+        """
+        if world.data_version != self.world.data_version:
+            self.daily.forget_all()
+            self.traits.forget()
+            self.cache.forget_older(world.data_version)
+        return self.over(world)
+
+    def over(self, world: World) -> "Criteria":
+        """Give the criteria over another world with all memory of this one."""
+        new = object.__new__(Criteria)
+        new.__dict__ |= self.__dict__
+        new.world = world
+        new._left_out = {}
+        new._bases = {identity: world.base(identity) for identity in world.people}
+        return new
 
     def base(self, identity: Identity) -> BitMap:
         """Give everyone who may be in an audience."""
@@ -146,83 +99,76 @@ class Criteria:
         """Give everyone whom a criterion holds for."""
         return self.leaf(identity, as_of_ms)(criterion)
 
+    def key(self, criterion: Criterion, identity: Identity, day: int) -> CacheKey:
+        """Give all that a criterion's people depend on."""
+        version = self.people(identity).version
+        return (canonical(criterion), identity, version, self.world.data_version, day)
+
     def leaf(self, identity: Identity, as_of_ms: int) -> Leaf:
         """Give the function that answers criteria for one evaluation."""
         day = self.days.day(as_of_ms)
         # An audience stands here with its members once they are known, with None until then.
         known: dict[str, BitMap | None] = {}
+        keys: dict[int, tuple[Criterion, CacheKey]] = {}
 
         def answer(criterion: Criterion) -> BitMap:
             if isinstance(criterion, InAudience):
                 return self._audience(criterion.audience, identity, answer, known)
-            versions = (self.people(identity).version, self.world.data_version, day)
-            key = (canonical(criterion), identity, *versions)
-            found = self._cache.get(key)
+            # Why by place in memory: a rule's own criteria are asked again and again.
+            _, key = keys.get(id(criterion)) or keys.setdefault(
+                id(criterion), (criterion, self.key(criterion, identity, day))
+            )
+            found = self.cache.get(key)
             if found is None:
-                found = self._fresh(criterion, identity, day)
-                self._cache.put(key, found)
+                found = self._answers(identity, day).of(criterion)
+                self.cache.put(key, Cached(criterion=criterion, members=found))
             return found
 
         return answer
 
-    @cached_property
-    def known_events(self) -> frozenset[str]:
-        """Give the names of all events that have come."""
-        return frozenset(entry.event for entry in self.events.catalogue())
+    def known_events(self, events: Iterable[str]) -> frozenset[str]:
+        """Tell which of these events have ever come."""
+        return self.events.known(events)
 
-    @cached_property
-    def known_traits(self) -> frozenset[str]:
-        """Give the names of all traits that somebody has."""
-        return frozenset(info.trait for info in self.traits.traits())
+    def known_traits(self, traits: Iterable[str]) -> frozenset[str]:
+        """Tell which of these traits somebody has."""
+        return frozenset(filter(self.traits.knows, traits))
+
+    def left_out(self, selection: Selection) -> int:
+        """Count the events that a sum leaves out for their currency."""
+        key = msgspec.json.encode(selection)
+        if key not in self._left_out:
+            self._left_out[key] = self.events.left_out(selection, self.world.currencies)
+        return self._left_out[key]
 
     def trait_values(self, trait: str, identity: Identity) -> list[TraitValue]:
         """Give the most frequent values of a trait, each with its people."""
-        return [
-            TraitValue(value=each.value, holders=self._persons(each.holders, identity))
-            for each in self.traits.values(trait)
-        ]
-
-    def _fresh(self, criterion: Criterion, identity: Identity, day: int) -> BitMap:
         base, people = self.base(identity), self.people(identity)
-        behaviour = Behaviour(
-            events=self.events,
-            people=people,
-            base=base,
+        found = {
+            each.value: persons_of_holders(each.holders, self.world, identity, base)
+            for each in self.traits.values(trait)
+        }
+        said = self.traits.values_said(trait)
+        if said:
+            holders = self.traits.holders(trait, Op.EXISTS, None)
+            having = persons_of_holders(holders, self.world, identity, base)
+        for value, who in said:
+            own = found.get(value, BitMap())
+            found[value] = with_third_parties(own, who, having=having, people=people, base=base)
+        return [TraitValue(value=value, holders=holders) for value, holders in found.items()]
+
+    def _answers(self, identity: Identity, day: int) -> Answers:
+        return Answers(
+            world=self.world,
+            identity=identity,
+            base=self.base(identity),
             day=day,
-            currencies=self.world.currencies,
+            events=self.events,
+            daily=self.daily,
+            holders=self.traits.holders,
+            said=self.traits.said,
+            synced=self.synced,
         )
-        match criterion:
-            case HasTrait():
-                return self._has_trait(criterion, identity)
-            case Did():
-                return behaviour.did(criterion)
-            case DidInOrder():
-                return behaviour.did_in_order(criterion)
-            case SeenOn():
-                return behaviour.seen_on(criterion.site)
-            case Synced():
-                return people.persons_of_visitors(self._synced(criterion.partner)) & base
-            case Identified():
-                return people.persons_of_customers(self.world.customers) & base
-            case Everyone():
-                return base
-            case InAudience():
-                raise TypeError("in_audience is answered by leaf(), it depends on other audiences")
-
-    def _has_trait(self, criterion: HasTrait, identity: Identity) -> BitMap:
-        if criterion.op is Op.IS_NOT:
-            holders = self.traits.holders(criterion.trait, Op.IS, criterion.value)
-            return self.base(identity) - self._persons(holders, identity)
-        holders = self.traits.holders(criterion.trait, criterion.op, criterion.value)
-        return self._persons(holders, identity)
-
-    def _persons(self, holders: BitMap, identity: Identity) -> BitMap:
-        """Give the people behind customers and, where a trait is computed, unlinked visitors."""
-        customers, visitors = holders.copy(), holders.copy()
-        customers.remove_range(VISITOR_FIRST, ORDINAL_LAST + 2)
-        visitors.remove_range(NOBODY, VISITOR_FIRST)
-        persons = self.people(identity).persons_of_customers(customers) | visitors
-        return persons & self.base(identity)
 
     def _audience(
         self, key: str, identity: Identity, answer: Leaf, known: dict[str, BitMap | None]

@@ -20,9 +20,9 @@ def evaluate(rule: Rule, *, base: BitMap, leaf: Leaf) -> BitMap:
         case All():
             return _all(rule.of, base=base, leaf=leaf)
         case AnyOf():
-            return BitMap.union(*(evaluate(each, base=base, leaf=leaf) for each in rule.of))
+            return _any([_found(each, base=base, leaf=leaf) for each in rule.of], base)
         case Not():
-            return base - evaluate(rule.rule, base=base, leaf=leaf)
+            return base - _found(rule.rule, base=base, leaf=leaf)
         case AtLeast():
             sets = [evaluate(each, base=base, leaf=leaf) for each in rule.of]
             return at_least(rule.k, sets)
@@ -44,14 +44,37 @@ def at_least(k: int, sets: Sequence[BitMap]) -> BitMap:
     return reached[-1]
 
 
+def intersection(sets: Sequence[BitMap]) -> BitMap:
+    """Intersect two sets or more, the small ones first; what comes out is new."""
+    first, second, *others = sorted(sets, key=len)
+    members = first & second
+    for each in others:
+        members &= each
+    return members
+
+
+def _found(rule: Rule, *, base: BitMap, leaf: Leaf) -> BitMap:
+    """Give a set that is right within the base; a criterion's may reach beyond it.
+
+    Why: a criterion's set is large, and whoever asks narrows the whole to the base once.
+    """
+    if isinstance(rule, All | AnyOf | Not | AtLeast):
+        return evaluate(rule, base=base, leaf=leaf)
+    return leaf(rule)
+
+
 def _all(rules: Sequence[Rule], *, base: BitMap, leaf: Leaf) -> BitMap:
     """Intersect the small sets first, and take the negated ones away last."""
     wanted = [each for each in rules if not isinstance(each, Not)]
     unwanted = [each.rule for each in rules if isinstance(each, Not)]
-    sets = sorted((evaluate(each, base=base, leaf=leaf) for each in wanted), key=len)
-    members = sets[0] & sets[1] if len(sets) > 1 else (sets[0] if sets else base).copy()
-    for each in sets[2:]:
-        members &= each
+    sets = [_found(each, base=base, leaf=leaf) for each in wanted]
+    members = intersection([base, *sets]) if sets else base.copy()
     for rule in unwanted:
-        members -= evaluate(rule, base=base, leaf=leaf)
+        members -= _found(rule, base=base, leaf=leaf)
     return members
+
+
+def _any(sets: Sequence[BitMap], base: BitMap) -> BitMap:
+    if len(base) < max(map(len, sets)):  # few are asked of: none of the large sets is put together
+        return BitMap.union(*(each & base for each in sets))
+    return BitMap.union(*sets) & base

@@ -5,7 +5,7 @@ people. Every table is inserted, counted and repaired alone; which rows are miss
 question.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +16,8 @@ from pyroaring import BitMap
 
 from audiences.bitmap_states import decode_state
 from audiences.calendar_days import CalendarDays, date_of
+from audiences.daily_bitmaps import Day
+from audiences.event_columns import EventColumns, columns_of, taken, touched_by
 from audiences.event_selection import (
     DAY_LAST,
     Selection,
@@ -24,24 +26,15 @@ from audiences.event_selection import (
     rows_parameters,
     rows_query,
 )
-from audiences.native_block import (
-    DATE,
-    MOMENT,
-    NAME,
-    TEXT,
-    CodedTexts,
-    Column,
-    PackedTexts,
-    coded_texts,
-    native_block,
-    pack_texts,
-)
+from audiences.native_block import DATE, Column, native_block
 from audiences.sql import sql
+from audiences.world import Touched
+from matching.bitmaps import bitmap_of
 from matching.ids import NOBODY, VISITOR_FIRST
 from matching.rows_store import all_rows
 
-FLAG_BOT: Final = 2
-"""Bit of `flags`: judged to come from a bot; such events count for nobody."""
+__all__ = ["EventColumns", "EventRow", "EventStore"]
+
 NO_CHUNK: Final = (1 << 64) - 1
 
 OWNERS: Final = np.dtype([("visitor", "<u4"), ("customer", "<u4")])
@@ -59,23 +52,6 @@ ROWS: Final = np.dtype(
     ]
 )
 OWNER_ROWS: Final = np.dtype([("row", "<u4"), ("owner", "<u4")])
-Ints = Sequence[int] | NDArray[Any]
-
-
-class EventColumns(msgspec.Struct, frozen=True, kw_only=True):
-    """Events to be stored: one list or array per column, all of one length."""
-
-    chunk: Ints
-    row: Ints
-    received_at_ms: Ints
-    at_ms: Ints
-    event: Sequence[str] | CodedTexts
-    site: Sequence[str] | CodedTexts
-    visitor: Ints
-    customer: Ints
-    message_hash: Ints
-    flags: Ints
-    properties: Sequence[str] | PackedTexts
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,25 +81,36 @@ class EventStore:
     def __init__(self, client: Client, days: CalendarDays) -> None:
         self._client = client
         self._days = days
+        self._touched = Touched()
+        self._names: set[str] = set()
 
     def insert(self, columns: EventColumns) -> None:
         """Store the events, each with its calendar day."""
         day = np.clip(self._days.days(np.asarray(columns.at_ms, dtype=np.int64)), 0, DAY_LAST)
-        self._insert("events", _columns(columns) | {"day": Column(type=DATE, values=day)})
+        made = columns_of(columns)
+        self._touched |= touched_by(made, day)
+        self._insert("events", made | {"day": Column(type=DATE, values=day)})
+
+    def take_touched(self) -> Touched:
+        """Tell whose events were stored or erased here since this was last asked."""
+        touched, self._touched = self._touched, Touched()
+        return touched
 
     def insert_by_visitor(
         self, columns: EventColumns, *, except_rows: NDArray[Any] | None = None
     ) -> None:
         """Store each event once per owner, but none of these (row, owner) again."""
-        made = _columns(columns)
+        made = columns_of(columns)
         del made["message_hash"]
         visitor, customer = made["visitor"].values, made["customer"].values
         places = np.concatenate([np.flatnonzero(visitor), np.flatnonzero(customer)])
         owner = np.concatenate([visitor[visitor != NOBODY], customer[customer != NOBODY]])
         if except_rows is not None:
+            # Why again: these rows may have been stored in the other table at an earlier try.
+            self._touched |= Touched(visitors=bitmap_of(visitor), customers=bitmap_of(customer))
             wanted = ~np.isin(_pairs(made["row"].values[places], owner), _pairs_of(except_rows))
             places, owner = places[wanted], owner[wanted]
-        owned = {name: _taken(column, places) for name, column in made.items()}
+        owned = {name: taken(column, places) for name, column in made.items()}
         self._insert("events_by_visitor", owned | {"owner": Column(type="UInt32", values=owner)})
 
     def rows_of_chunk(self, chunk: int) -> NDArray[np.uint32]:
@@ -148,10 +135,29 @@ class EventStore:
         query = sql("event_owners")
         return all_rows(self._client, query, OWNERS, owners_parameters(selection))
 
-    def rows(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
-        """Give the events that meet the selection, with amounts."""
-        parameters = rows_parameters(selection, currencies)
+    def rows(
+        self, selection: Selection, currencies: Mapping[str, str], *, moments: bool = False
+    ) -> NDArray[Any]:
+        """Give the events that meet the selection, with amounts; when exactly only if asked."""
+        source = {"source": "events", "moments": moments}
+        parameters = rows_parameters(selection, currencies) | source
         return all_rows(self._client, sql(rows_query(selection)), ROWS, parameters)
+
+    def daily(self, event: str, first: int, last: int) -> dict[int, Day]:
+        """Give who did the event on each day of a span; a day without any is not there."""
+        span = {"first": date_of(max(0, first)), "last": date_of(min(DAY_LAST, max(0, last)))}
+        parameters = {"event": event, **span}
+        state = self._client.raw_query(sql("daily_bitmaps"), parameters=parameters, fmt="RowBinary")
+        return dict(_decode_days(memoryview(state)))
+
+    def known(self, events: Iterable[str]) -> frozenset[str]:
+        """Tell which of these events have ever come; one that came once is not asked for again."""
+        asked = set(events)
+        unsure = asked - self._names
+        if unsure:
+            found = self._client.query(sql("known_events"), parameters={"events": sorted(unsure)})
+            self._names = self._names | {row[0] for row in found.result_rows}
+        return frozenset(asked & self._names)
 
     def left_out(self, selection: Selection, currencies: Mapping[str, str]) -> int:
         """Count the events that a sum leaves out for their currency."""
@@ -199,6 +205,9 @@ class EventStore:
     def erase(self, *, customers: Sequence[int], visitors: Sequence[int]) -> None:
         """Delete their events for good; one that names another customer only loses its visitor."""
         parameters = {"customers": list(customers), "visitors": list(visitors)}
+        self._touched |= Touched(
+            customers=BitMap(customers), visitors=BitMap(visitors), days_unknown=True
+        )
         for step in (
             "erase_keep_others_events",
             "erase_events",
@@ -212,36 +221,16 @@ class EventStore:
             self._client.raw_insert(table, list(columns), native_block(columns), fmt="Native")
 
 
-def _columns(columns: EventColumns) -> dict[str, Column]:
-    texts = columns.properties
-    if not isinstance(texts, PackedTexts):
-        texts = pack_texts([each.encode() for each in texts])
-    return {
-        "chunk": _numbers("UInt64", columns.chunk),
-        "row": _numbers("UInt32", columns.row),
-        "received_at": Column(type=MOMENT, values=np.asarray(columns.received_at_ms, np.int64)),
-        "at": Column(type=MOMENT, values=np.asarray(columns.at_ms, np.int64)),
-        "event": _names(columns.event),
-        "site": _names(columns.site),
-        "visitor": _numbers("UInt32", columns.visitor),
-        "customer": _numbers("UInt32", columns.customer),
-        "message_hash": _numbers("UInt64", columns.message_hash),
-        "flags": _numbers("UInt8", columns.flags),
-        "properties": Column(type=TEXT, values=texts),
-    }
-
-
-def _numbers(kind: str, values: Ints) -> Column:
-    return Column(type=kind, values=np.asarray(values, dtype=kind.lower()))
-
-
-def _names(texts: Sequence[str] | CodedTexts) -> Column:
-    values = texts if isinstance(texts, CodedTexts) else coded_texts(texts)
-    return Column(type=NAME, values=values)
-
-
-def _taken(column: Column, places: NDArray[np.intp]) -> Column:
-    return Column(type=column.type, values=column.values.take(places))
+def _decode_days(rows: memoryview) -> Iterator[tuple[int, Day]]:
+    offset = 0
+    while offset < len(rows):
+        day = int.from_bytes(rows[offset : offset + 2], "little")
+        unnamed, offset = decode_state(rows, offset + 2)
+        customers, offset = decode_state(rows, offset)
+        named, offset = decode_state(rows, offset)
+        for visitors in (unnamed, named):
+            visitors.discard(NOBODY)
+        yield day, Day(unnamed=unnamed, customers=customers, named=named)
 
 
 def _pairs_of(rows: NDArray[Any]) -> NDArray[np.uint64]:

@@ -15,10 +15,11 @@ from pyroaring import BitMap
 from audiences.canonical import rule_hash
 from audiences.criteria import Criteria
 from audiences.evaluate import Leaf, evaluate
-from audiences.explain import Explanation, explain
-from audiences.preview_warnings import PreviewWarning, warnings_of
+from audiences.explain import Explanation, explain_all
+from audiences.preview_sets import Part, count_parts
+from audiences.preview_warnings import Measured, PreviewWarning, warnings_of
 from audiences.rounding import Shown, shown, shown_share
-from audiences.rule import All, Rule
+from audiences.rule import All, AnyOf, AtLeast, Not, Rule
 from audiences.rule_words import words_of
 from matching.people import Identity, People
 
@@ -28,10 +29,11 @@ VALUES_SHOWN: Final = 20
 
 
 class SeatCount(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a seat could be sent: people, and their ids."""
+    """Whom a seat could be sent: people, and their ids; below `min_size` people it adds none."""
 
     people: int
     ids: int
+    min_size: int = 0
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,17 +124,23 @@ def preview(
     """Evaluate a rule and show it; without `exact`, counts are rounded and small ones hidden."""
     started = time.perf_counter()
     base, leaf = criteria.base(identity), criteria.leaf(identity, as_of_ms)
-    members = evaluate(rule, base=base, leaf=leaf)
-    parts = rule.of if isinstance(rule, All) else (rule,)
-    sets = [evaluate(part, base=base, leaf=leaf) for part in parts]
+    rules = rule.of if isinstance(rule, All) else (rule,)
+    parts = [_part(each, base, leaf) for each in rules]
+    counts = count_parts(parts, base)
+    members, kept, without = counts.members, counts.kept, counts.without
+    words = [words_of(each) for each in rules]
     reached = reach(criteria.people(identity), members)
-    overlaps = _overlaps(members, other_audiences, exact)
+    common = {key: members.intersection_cardinality(each) for key, each in other_audiences.items()}
+    overlaps = _overlaps(len(members), common, other_audiences, exact)
+    measured = Measured(
+        words=words, kept=kept, without=without, seats=reached.seats, overlaps=overlaps
+    )
     return Preview(
         size=shown(len(members), exact),
         base=shown(len(base), exact),
         share=shown_share(len(members), len(base), exact),
-        waterfall=_waterfall(parts, sets, base, exact),
-        leave_one_out=_leave_one_out(parts, sets, base, exact),
+        waterfall=_waterfall(words, [part.size(base) for part in parts], kept, len(base), exact),
+        leave_one_out=_leave_one_out(words, without, len(members), exact),
         reach={key: shown(count, exact) for key, count in reached.partners.items()},
         seats={
             key: ShownSeat(people=shown(seat.people, exact), ids=shown(seat.ids, exact))
@@ -143,68 +151,62 @@ def preview(
             trait: _breakdown(trait, members, criteria, identity, exact) for trait in breakdown
         },
         sample=_sample(rule, members, leaf) if exact else (),
-        warnings=warnings_of(
-            rule, parts, sets, members, criteria=criteria, as_of_ms=as_of_ms, exact=exact
-        ),
+        warnings=warnings_of(rule, measured, criteria=criteria, as_of_ms=as_of_ms, exact=exact),
         as_of=as_of_ms,
         seconds=time.perf_counter() - started,
     )
 
 
+def _part(rule: Rule, base: BitMap, leaf: Leaf) -> Part:
+    """Give a top criterion's people; one that is negated is taken away, never spread out."""
+    if isinstance(rule, Not):
+        inner = _part(rule.rule, base, leaf)
+        return Part(members=inner.members, negated=not inner.negated)
+    if isinstance(rule, All | AnyOf | AtLeast):
+        return Part(members=evaluate(rule, base=base, leaf=leaf))
+    return Part(members=leaf(rule))
+
+
 def _waterfall(
-    parts: Sequence[Rule], sets: Sequence[BitMap], base: BitMap, exact: bool
+    words: Sequence[str], sizes: Sequence[int], kept: Sequence[int], base: int, exact: bool
 ) -> tuple[Step, ...]:
     """Take the criteria one after the other, as they stand."""
-    steps, left = [], base
-    for part, members in zip(parts, sets, strict=True):
-        kept = left & members
-        steps.append(
-            Step(
-                criterion=words_of(part),
-                size=shown(len(members), exact),
-                kept=shown(len(kept), exact),
-                lost=shown(len(left) - len(kept), exact),
-            )
+    return tuple(
+        Step(
+            criterion=text,
+            size=shown(size, exact),
+            kept=shown(left, exact),
+            lost=shown(before - left, exact),
         )
-        left = kept
-    return tuple(steps)
+        for text, size, left, before in zip(words, sizes, kept, [base, *kept], strict=False)
+    )
 
 
 def _leave_one_out(
-    parts: Sequence[Rule], sets: Sequence[BitMap], base: BitMap, exact: bool
+    words: Sequence[str], without: Sequence[int], size: int, exact: bool
 ) -> tuple[LeftOut, ...]:
-    """Count without each criterion: what all before it leave, met with what all after it leave."""
-    after = [base]
-    for members in reversed(sets):
-        after.append(after[-1] & members)
-    size, before, rows = len(after[-1]), base, []
-    for place, (part, members) in enumerate(zip(parts, sets, strict=True)):
-        without = before.intersection_cardinality(after[len(sets) - 1 - place])
-        rows.append(
-            LeftOut(
-                criterion=words_of(part),
-                size=shown(without, exact),
-                added=shown(without - size, exact),
-            )
-        )
-        before = before & members
-    return tuple(rows)
+    return tuple(
+        LeftOut(criterion=text, size=shown(count, exact), added=shown(count - size, exact))
+        for text, count in zip(words, without, strict=True)
+    )
 
 
-def _overlaps(members: BitMap, others: Mapping[str, BitMap], exact: bool) -> tuple[Overlap, ...]:
+def _overlaps(
+    size: int, common: Mapping[str, int], others: Mapping[str, BitMap], exact: bool
+) -> tuple[Overlap, ...]:
     """Give the audiences that are most alike first."""
-    rows = [
-        (members.jaccard_index(other) if members or other else 0.0, key, other)
-        for key, other in others.items()
-    ]
+    rows = []
+    for key, count in common.items():
+        together = size + len(others[key]) - count
+        rows.append((count / together if together else 0.0, key, count))
     rows.sort(key=lambda row: (-row[0], row[1]))
     return tuple(
         Overlap(
             audience=key,
-            size=(size := shown(members.intersection_cardinality(other), exact)),
-            jaccard=None if size is None else round(jaccard, 4 if exact else 2),
+            size=(told := shown(count, exact)),
+            jaccard=None if told is None else round(jaccard, 4 if exact else 2),
         )
-        for jaccard, key, other in rows[:OVERLAPS_SHOWN]
+        for jaccard, key, count in rows[:OVERLAPS_SHOWN]
     )
 
 
@@ -235,7 +237,8 @@ def _sample(rule: Rule, members: BitMap, leaf: Leaf) -> tuple[SamplePerson, ...]
     """Draw the same persons for the same rule, so that a preview can be repeated."""
     draw = Random(rule_hash(rule))
     places = draw.sample(range(len(members)), min(SAMPLE_PERSONS, len(members)))
+    persons = [members[place] for place in sorted(places)]
     return tuple(
-        SamplePerson(person=members[place], why=explain(rule, members[place], leaf=leaf))
-        for place in sorted(places)
+        SamplePerson(person=person, why=why)
+        for person, why in zip(persons, explain_all(rule, persons, leaf=leaf), strict=True)
     )

@@ -49,7 +49,7 @@ class RfmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Purchases(msgspec.Struct, frozen=True, kw_only=True):
-    """Per buyer the last day of an order, the number of orders, and what they come to."""
+    """Per buyer, ascending, the last day of an order, the number of orders, what they come to."""
 
     persons: NDArray[np.uint32]
     last_day: NDArray[np.int64]
@@ -79,6 +79,21 @@ def purchases_of(
     )
 
 
+def replaced(purchases: Purchases, persons: NDArray[np.uint32], by: Purchases) -> Purchases:
+    """Give the purchases with those of some persons replaced; persons stay ascending."""
+    places = np.searchsorted(purchases.persons, persons)
+    there = places < purchases.persons.size
+    there[there] = purchases.persons[places[there]] == persons[there]
+    kept = np.ones(purchases.persons.size, dtype=np.bool_)
+    kept[places[there]] = False
+    at = np.searchsorted(purchases.persons[kept], by.persons)
+    merged = {
+        name: np.insert(getattr(purchases, name)[kept], at, getattr(by, name))
+        for name in Purchases.__struct_fields__
+    }
+    return Purchases(**merged)
+
+
 def score_purchases(purchases: Purchases, settings: RfmSettings) -> dict[str, ComputedTrait]:
     """Give the four computed traits."""
     recency = quintiles(purchases.last_day)
@@ -98,9 +113,14 @@ def score_purchases(purchases: Purchases, settings: RfmSettings) -> dict[str, Co
 
 def quintiles(values: NDArray[Any]) -> NDArray[np.int64]:
     """Score by rank, 5 for the best fifth; equal values share the better score."""
-    ordered = np.sort(values)
-    better = values.size - np.searchsorted(ordered, values, side="right")
-    return 5 - 5 * better // max(1, values.size)
+    scores = np.full(values.size, 5, dtype=np.int64)
+    if not values.size:
+        return scores
+    # Who has at least k fifths of all above it is below the last value of these fifths.
+    lasts = [values.size + (-fifth * values.size // 5) for fifth in (1, 2, 3, 4)]
+    for last in np.partition(values, lasts)[lasts]:
+        scores -= values < last
+    return scores
 
 
 def _scores(purchases: Purchases, scores: NDArray[np.int64]) -> ComputedTrait:

@@ -7,7 +7,7 @@ state. Everything that changes people's data happens under `changing`.
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Final
@@ -18,32 +18,33 @@ from pyroaring import BitMap
 
 from audiences.build import Builder, BuildReport
 from audiences.calendar_days import CalendarDays
-from audiences.computed_traits import compute_rfm
-from audiences.criteria import Criteria, World
 from matching.consent.decide import Decision, PartnerConsent, Signals, Use
 from matching.partner_facts import Partner
-from matching.people import Identity
 from service.config import Config, Environment
 from service.engine.clickhouse import ClickHouse
 from service.engine.jobs import Jobs
+from service.engine.load_log import audit, tell
 from service.engine.loader import Loaded, Loader
 from service.engine.migrate import migrate
 from service.engine.partner_upkeep import PartnerUpkeep
 from service.engine.publish_tag_state import publish
+from service.engine.renewal import Renewal
 from service.engine.seat_reach import SeatReaches
 from service.engine.spool_reader import SpoolReader
 from service.engine.stores import Stores
 from service.engine.subjects import Subjects, suppressed_people
+from service.engine.ticking import ticking
 from service.engine.tombstones import Tombstones
 from service.engine.twins import Twins
-from service.logs import fields
-from service.metrics import QUARANTINED, TICK_SECONDS, Balance
+from service.metrics import TICK_SECONDS, Balance
 from service.tag.spool import Spool
 from service.tag.tag_state import TagState
 from service.tag.tokens import Keys
 
 LOAD_S_MAX: Final = 20.0
 """So long a tick loads at most, so that a long backlog delays no audience and no tag's state."""
+BUILDS_WRITTEN_EVERY_MS: Final = 5 * 60_000
+"""So often at most the members of an audience are written that change at each tick."""
 BUILDS_KEPT: Final = 100
 """So many builds of each audience tell how it grew."""
 
@@ -74,9 +75,9 @@ class Engine:
         self.clickhouse = clickhouse
         self.changing = threading.RLock()
         self._clock = clock
-        self._stop = threading.Event()
-        self._data_version = 1
         self._must_renew = False
+        self._imported = False
+        self._loaded_until_ms = self.now_ms()
         self._day = -1
         self._failed_ticks = 0
         self.days = CalendarDays(str(environment.timezone))
@@ -90,24 +91,19 @@ class Engine:
     def open(self) -> None:
         """Fill every cache, finish what an earlier process left, publish the state."""
         self.state = self._publish(self.config.partners)
-        reader = SpoolReader(
-            self.environment.data / "spool",
-            next_number=self.stores.operation.next_chunk(),
-            found=self.balance.found,
-        )
-        self.reader = reader
-        self.loader = Loader(
-            stores=self.stores,
-            reader=reader,
-            state=lambda: self.state,
-            tombstones=self.tombstones,
-            balance=self.balance,
-            seed=self.keys.derive("message"),
-            clock_ms=self.now_ms,
-        )
+        self._open_loader()
         self.refresh_suppressed()
-        self._refresh_people()
-        self.criteria = self._criteria()
+        self._renewal = Renewal(
+            stores=self.stores,
+            clickhouse=self.clickhouse,
+            days=self.days,
+            config=self.config,
+            decide=self.decide,
+            built=self._built,
+            now_ms=self.now_ms,
+            loaded_until_ms=lambda: self._loaded_until_ms,
+        )
+        self.criteria = self._renewal.open()
         self.twins = Twins(
             stores=self.stores,
             criteria=lambda: self.criteria,
@@ -128,6 +124,7 @@ class Engine:
             decide=self.decide,
             suppressed=lambda: self.suppressed,
             now_ms=self.now_ms,
+            bots=lambda: self._renewal.bots,
         )
         self.partner_upkeep = PartnerUpkeep(
             config=self.config,
@@ -144,6 +141,22 @@ class Engine:
         except LoadFailed:
             self._failed_ticks += 1
             log.exception("the database could not be written at start; it is tried again")
+
+    def _open_loader(self) -> None:
+        self.reader = SpoolReader(
+            self.environment.data / "spool",
+            next_number=self.stores.operation.next_chunk(),
+            found=self.balance.found,
+        )
+        self.loader = Loader(
+            stores=self.stores,
+            reader=self.reader,
+            state=lambda: self.state,
+            tombstones=self.tombstones,
+            balance=self.balance,
+            seed=self.keys.derive("message"),
+            clock_ms=self.now_ms,
+        )
 
     def counts_at_door(self, spool: Spool) -> None:
         """Take this process's own writer, whose records are counted when they are received."""
@@ -171,25 +184,20 @@ class Engine:
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Tick in a thread while the application serves."""
-        thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        thread.start()
         try:
-            yield
+            async with ticking(self._tick_and_pause):
+                yield
         finally:
-            self._stop.set()
-            thread.join()
             self.jobs.stop()
 
-    def _run(self) -> None:
-        pause_s = 0.0  # what waited for this start is loaded at once
-        while not self._stop.wait(pause_s):
-            try:
-                self.tick(load_s_max=LOAD_S_MAX)
-                pause_s = 0.0 if self.reader.claimed() else self.config.service.tick_seconds
-            except Exception:
-                pause_s = self.config.service.tick_seconds
-                self._failed_ticks += 1
-                log.exception("a tick failed; it is tried again")
+    def _tick_and_pause(self) -> float:
+        try:
+            self.tick(load_s_max=LOAD_S_MAX)
+        except Exception:
+            self._failed_ticks += 1
+            log.exception("a tick failed; it is tried again")
+            return self.config.service.tick_seconds
+        return 0.0 if self.reader.claimed() else self.config.service.tick_seconds
 
     def tick(self, *, must_rebuild: bool = False, load_s_max: float = inf) -> int:
         """Make everything new and give the number of records that were loaded.
@@ -197,62 +205,66 @@ class Engine:
         After `load_s_max` seconds no other chunk is begun. When loading fails all else is done none
         the less, and then LoadFailed is raised.
         """
-        begin = time.perf_counter()
+        begin, begin_ms = time.perf_counter(), self.now_ms()
         with self.changing:
             loaded: list[Loaded] = []
             failure = self._load(loaded, load_s_max)
-            _tell(loaded)
+            tell(loaded)
             today = self.days.day(self.now_ms())
-            if must_rebuild or self._must_renew:
+            imported = must_rebuild or self._must_renew or self._imported
+            if imported:
                 # Why not at each tick: only imports bring contacts.
-                self.stores.contact_ids.complete(at_ms=self.now_ms())
-            if loaded or must_rebuild or self._must_renew or today != self._day:
-                self._must_renew = False
-                self.renew()
+                asked = {space for seat in self.config.seats for space in seat.id_spaces}
+                self.stores.contact_ids.complete(at_ms=self.now_ms(), spaces=asked)
+            if loaded or imported or today != self._day:
+                self.renew(everything=must_rebuild or self._must_renew)
             if today != self._day:
                 self._day = today
                 self.stores.bitmaps.forget_old(keep=BUILDS_KEPT)
                 self.reader.forget_quarantine(self._clock())
             self.state = self._publish(self.partner_upkeep.weighted())
-            self._audit()
+            audit(self.reader, self.balance)
         self.partner_upkeep.look()
         if failure is not None:
             raise LoadFailed(f"the spool could not be loaded: {failure}") from failure
         self._failed_ticks = 0
+        if not self.reader.claimed():
+            self._loaded_until_ms = begin_ms
         TICK_SECONDS.set(time.perf_counter() - begin)
         return sum(each.records for each in loaded)
 
     def _load(self, loaded: list[Loaded], seconds_max: float) -> Exception | None:
         try:
             if self.clickhouse.recover():
-                self._must_renew = True  # what was read while parts were broken may be wrong
+                # What was read while parts were broken may be wrong.
+                self._must_renew = True
+                self.stores.people.read_again_whole()
             self.loader.load_all(loaded, seconds_max=seconds_max)
         except Exception as problem:  # noqa: BLE001 - raised again at the end of the tick
             return problem
         return None
 
-    def _audit(self) -> None:
-        QUARANTINED.set(self.reader.quarantined())
-        off = self.balance.audit(self.reader.records_waiting)
-        if off:
-            log.error("the balance does not hold", extra=fields(off=off))
+    def renew(self, *, everything: bool = True) -> None:
+        """Rebuild what follows from the tables: people, computed traits, audiences, reach.
 
-    def renew(self) -> None:
-        """Rebuild what follows from the tables: people, computed traits, audiences, reach."""
+        Without `everything`, only loads and imports may have changed what is in them.
+        """
         with self.changing:
-            self._data_version += 1
-            self._refresh_people()
-            self.criteria = self.criteria.renewed(self._world())
-            self.stores.traits.set_computed(
-                compute_rfm(self.criteria, self.config.rfm, self.now_ms())
-            )
-            self.reaches.forget()
-            self.builder.build_all(self.now_ms())
+            imported, self._must_renew, self._imported = self._imported, False, False
+            try:
+                self.criteria = self._renewal.renew(
+                    self.criteria, everything=everything, traits=imported
+                )
+                self.reaches.forget()
+                self.builder.build_all(self.now_ms(), write_every_ms=BUILDS_WRITTEN_EVERY_MS)
+            except BaseException:
+                self._must_renew = True
+                raise
 
     def define(self) -> None:
         """Take over changed definitions of audiences; people and data stay as they are."""
         with self.changing:
-            self.criteria = self.criteria.renewed(self._world())
+            self.criteria = self._renewal.define(self.criteria)
 
     def build(self, key: str) -> BuildReport:
         """Build one audience now, a lookalike anew."""
@@ -261,8 +273,12 @@ class Engine:
             return self.builder.build(key, self.now_ms())
 
     def changed(self) -> None:
-        """Note that something was imported or defined; the next tick rebuilds."""
+        """Note that something changed, nobody says what; the next tick rebuilds everything."""
         self._must_renew = True
+
+    def imported(self) -> None:
+        """Note that customers or traits were imported; the next tick asks for all traits anew."""
+        self._imported = True
 
     def decide(
         self, signals: Signals, use: Use, partner: PartnerConsent | None, site: str
@@ -275,45 +291,8 @@ class Engine:
         """Find the ordinals of everybody whom a tombstone suppresses."""
         self.suppressed = suppressed_people(self.tombstones, self.stores.customers)
 
-    def _refresh_people(self) -> None:
-        visitors = self.stores.customers.visitor_count
-        self.stores.people.refresh(visitors=visitors)
-
-    def _criteria(self) -> Criteria:
-        return Criteria(
-            events=self.stores.asked_events,
-            traits=self.stores.traits,
-            days=self.days,
-            world=self._world(),
-            synced=self._synced,
-            built=self._built,
-        )
-
-    def _world(self) -> World:
-        denied = self.stores.consents.denied_audiences(self.decide)
-        bots = self.stores.asked_events.visitors_of_bots()
-        return World(
-            people={each: self.stores.people.people(each) for each in Identity},
-            customers=self.stores.customers.customers(),
-            visitors=self.stores.customers.visitors(),
-            excluded=denied | bots,
-            audiences={
-                key: saved.audience for key, saved in self.stores.audiences.audiences().items()
-            },
-            currencies={site.key: site.currency for site in self.config.sites},
-            data_version=self._data_version,
-        )
-
     def _built(self, key: str) -> BitMap:
         return self.builder.members(key)
-
-    def _synced(self, key: str) -> BitMap:
-        partner = self.config.partner(key)
-        if partner is None:
-            return BitMap()
-        return self.stores.partner_ids.visitors_with(
-            partner.id_space, as_of_ms=self.now_ms(), lives_days=partner.lives_days
-        )
 
     def _publish(self, partners: tuple[Partner, ...]) -> TagState:
         return publish(
@@ -321,20 +300,4 @@ class Engine:
             msgspec.structs.replace(self.config, partners=partners),
             suppressed=self.tombstones.suppressed,
             now_s=int(self._clock()),
-        )
-
-
-def _tell(loaded: Sequence[Loaded]) -> None:
-    for each in loaded:
-        if each.damage:
-            log.error("a chunk is damaged", extra=fields(chunk=each.chunk, damage=each.damage))
-    if loaded:
-        log.info(
-            "loaded",
-            extra=fields(
-                chunks=len(loaded),
-                records=sum(each.records for each in loaded),
-                stored=sum(each.stored for each in loaded),
-                bad=sum(each.bad for each in loaded),
-            ),
         )

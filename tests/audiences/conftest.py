@@ -45,6 +45,7 @@ class Shop:
         self.audiences: dict[str, Audience] = {}
         self.built: dict[str, BitMap] = {}
         self.excluded = BitMap()
+        self.more_customers = BitMap()
         self.cache = CriterionCache()
         self.version = 0
         self.asked_partners: list[str] = []
@@ -79,7 +80,7 @@ class Shop:
             people={
                 each: People(identity=each, version=1, customer_of=customer_of) for each in Identity
             },
-            customers=BitMap([1, 2, 3]),
+            customers=BitMap([1, 2, 3]) | self.more_customers,
             visitors=BitMap(self.LINKED_TO),
             excluded=self.excluded,
             audiences=dict(self.audiences),

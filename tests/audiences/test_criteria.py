@@ -6,10 +6,10 @@ import pytest
 from pyroaring import BitMap
 
 from audiences.conditions import Condition, Op
-from audiences.criteria import CriterionCache
+from audiences.criterion_cache import Cached, CriterionCache
 from audiences.definitions import AudienceCycleError, UnknownAudienceError
 from audiences.event_selection import Selection, rows_query
-from audiences.rule import Audience, decode_audience, decode_rule
+from audiences.rule import Audience, Everyone, decode_audience, decode_rule
 from matching.customer_traits_store import CustomerTrait, insert_traits
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
@@ -140,10 +140,11 @@ def test_the_cache_drops_what_was_not_used_for_longest() -> None:
     """At most so many bitmaps are kept; reading one counts as use."""
     cache = CriterionCache(criteria_max=2)
     keys = [(bytes([i]), LAST, 1, 1, 1) for i in range(3)]
-    cache.put(keys[0], BitMap([0]))
-    cache.put(keys[1], BitMap([1]))
+    some = [Cached(criterion=Everyone(), members=BitMap([each])) for each in range(3)]
+    cache.put(keys[0], some[0])
+    cache.put(keys[1], some[1])
     assert cache.get(keys[0]) == BitMap([0])
-    cache.put(keys[2], BitMap([2]))
+    cache.put(keys[2], some[2])
     assert cache.get(keys[1]) is None
     assert cache.get(keys[0]) is not None
 

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
+from audiences.criteria import Criteria
 from audiences.preview import (
     Preview,
     Reach,
     SeatCount,
     ShownSeat,
-    _leave_one_out,
-    _waterfall,
     preview,
 )
+from audiences.preview_sets import Part, count_parts
 from audiences.preview_warnings import WarningCode
 from audiences.rounding import shown, shown_share
-from audiences.rule import Everyone, decode_rule
+from audiences.rule import decode_rule
 from audiences.trait_store import ComputedTrait
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity, People
@@ -119,19 +119,20 @@ def test_counts_are_rounded_to_ten(count: int, expected: int | None) -> None:
     assert shown_share(0, 0, exact=True) == 0.0
 
 
-@given(st.lists(st.sets(st.integers(0, 9)), min_size=1, max_size=5))
-def test_waterfall_and_leave_one_out_equal_sets_by_hand(sets: list[set[int]]) -> None:
-    """Running and leaving-out intersections count what Python's sets count."""
-    base, members = set(range(10)), [BitMap(each) for each in sets]
-    parts = [Everyone()] * len(sets)
+@given(st.lists(st.tuples(st.sets(st.integers(0, 9)), st.booleans()), min_size=1, max_size=6))
+def test_waterfall_and_leave_one_out_equal_sets_by_hand(drawn: list[tuple[set[int], bool]]) -> None:
+    """Running and leaving-out intersections count what Python's sets count, negated ones too."""
+    base = set(range(10))
+    parts = [Part(members=BitMap(each), negated=negated) for each, negated in drawn]
+    sets = [base - each if negated else each for each, negated in drawn]
     everyone = BitMap(base)
-    funnel = _waterfall(parts, members, everyone, exact=True)
-    running = [len(base.intersection(*sets[: place + 1])) for place in range(len(sets))]
-    assert [each.kept for each in funnel] == running
-    without = [
-        len(base.intersection(*sets[:place], *sets[place + 1 :])) for place in range(len(sets))
-    ]
-    assert [each.size for each in _leave_one_out(parts, members, everyone, exact=True)] == without
+    counts = count_parts(parts, everyone)
+    assert counts.kept == [len(base.intersection(*sets[: at + 1])) for at in range(len(sets))]
+    assert set(counts.members) == base.intersection(*sets)
+    without = [len(base.intersection(*sets[:at], *sets[at + 1 :])) for at in range(len(sets))]
+    assert counts.without == without
+    assert [part.size(everyone) for part in parts] == [len(each) for each in sets]
+    assert [set(part.members) for part in parts] == [each for each, _ in drawn]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,81 @@ def test_warnings_name_what_may_be_wrong(
     found = previewed(filled(shop), rule).warnings
     assert [each.code for each in found] == codes
     assert all(each.text for each in found)
+
+
+CROWD = list(range(1_000, 1_300))
+
+
+def crowded(shop: Any) -> Any:
+    """Fill the shop with 300 customers, of whom 240 are champions and 6 bought."""
+    filled(shop)
+    persons = np.array(CROWD, dtype=np.uint32)
+    champions = np.arange(300) >= 240
+    segment = ComputedTrait(
+        persons=persons, codes=champions.astype(np.uint8), values=("champion", "lapsed")
+    )
+    shop.traits.set_computed({"segment": segment})
+    shop.more_customers = BitMap(CROWD)
+    shop.fill([{"event": "Order Completed", "customer": each} for each in CROWD[:6]])
+    return shop
+
+
+def test_the_criterion_that_leaves_too_few_is_named(shop: Any) -> None:
+    """Of a rule that would hold for many it is said which criterion leaves only some."""
+    found = previewed(crowded(shop), {"type": "all", "of": [CHAMPION, BOUGHT]}).warnings
+    few = [each.text for each in found if each.code is WarningCode.LEAVES_FEW]
+    assert len(few) == 1
+    assert "Order Completed" in few[0]
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "rounded"])
+def test_an_audience_of_almost_the_same_people_is_named(shop: Any, exact: bool) -> None:
+    """A likeness of 0.95 and more is probably a duplicate; a smaller one is not."""
+    others = {"same": BitMap(CROWD[:235]), "less": BitMap(CROWD[:200])}
+    found = previewed(crowded(shop), CHAMPION, other_audiences=others, exact=exact).warnings
+    named = [each.text for each in found if each.code is WarningCode.NEAR_DUPLICATE]
+    assert len(named) == 1
+    assert "'same'" in named[0]
+
+
+def test_seats_that_reach_too_few_are_named(shop: Any) -> None:
+    """A seat's own minimum counts, in people."""
+
+    def reach(_: People, members: BitMap) -> Reach:
+        small = SeatCount(people=len(members) // 2, ids=900, min_size=200)
+        large = SeatCount(people=len(members), ids=900, min_size=200)
+        return Reach(partners={}, seats={"small": small, "large": large})
+
+    found = previewed(crowded(shop), CHAMPION, reach=reach).warnings
+    texts = [each.text for each in found if each.code is WarningCode.BELOW_SEAT_MINIMUM]
+    assert len(texts) == 1
+    assert "small (at least 200)" in texts[0]
+    assert "large" not in texts[0]
+
+
+@pytest.mark.parametrize(("minutes", "warned"), [(9, False), (11, True)], ids=["fresh", "stale"])
+def test_data_that_is_not_loaded_is_said(shop: Any, minutes: int, warned: bool) -> None:
+    """When what came ten minutes ago still waits, the counts are old."""
+    criteria = Criteria(
+        events=shop.events,
+        traits=shop.traits,
+        days=shop.days,
+        world=filled(shop).world(),
+        synced=lambda _: BitMap(),
+        built=lambda _: BitMap(),
+        loaded_until_ms=lambda: shop.NOW_MS - minutes * 60_000,
+    )
+    found = previewed(shop, CHAMPION, criteria=criteria).warnings
+    assert (WarningCode.STALE in [each.code for each in found]) == warned
+
+
+def test_a_preview_counts_whom_a_build_selects(shop: Any) -> None:
+    """Groups within groups, negated twice and alone, have the size of the very members."""
+    inner = {"type": "not", "rule": {"type": "not", "rule": BOUGHT}}
+    any_of = {"type": "any", "of": [CHAMPION, {"type": "identified"}]}
+    for rule in (RULE, inner, any_of, {"type": "all", "of": [inner, any_of, {**RULE}]}):
+        members = filled(shop).people_of(rule)
+        assert previewed(shop, rule).size == len(members)
 
 
 def test_sums_over_sites_of_several_currencies_are_warned_of(shop: Any) -> None:

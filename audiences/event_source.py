@@ -1,0 +1,23 @@
+"""What behaviour criteria ask of events, whoever holds them: the table, or memory for some."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from audiences.event_selection import Selection
+
+
+class EventSource(Protocol):
+    """Events by visitor and customer ordinal."""
+
+    def owners(self, selection: Selection) -> NDArray[Any]:
+        """Give visitor and customer of every event; without conditions or field."""
+
+    def rows(
+        self, selection: Selection, currencies: Mapping[str, str], *, moments: bool = False
+    ) -> NDArray[Any]:
+        """Give the events that meet the selection, with amounts; when exactly only if asked."""
+
+    def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:
+        """Give the visitors and customers that did anything on the site."""

@@ -1,0 +1,9 @@
+-- Copies what `fill_touched_events` copies, read by owner: for few of them. What is promoted is parsed again; the day is
+-- not copied, the reader knows it from the moment.
+insert into touched_events (chunk, row, received_at, at, event, site, visitor, customer, flags, properties)
+select chunk, row, received_at, at, event, site, visitor, customer, flags, properties
+from events_by_visitor
+where owner in (select owner from touched_owners)
+  and event in {events:Array(String)}
+  and bitAnd(flags, 2) = 0
+  and (owner = customer or customer not in (select owner from touched_owners))

@@ -1,0 +1,195 @@
+"""The events of the people whom a tick touched, read once and asked like all events.
+
+In go owners, out comes an event source with their events alone: names, moments and owners in numpy,
+properties in a table in memory that the very queries of `event_store` read. Nothing is kept.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from clickhouse_connect.driver.client import Client
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from audiences.calendar_days import CalendarDays
+from audiences.event_selection import DAY_LAST, Selection, rows_parameters, rows_query
+from audiences.event_store import ROWS
+from audiences.sql import sql
+from matching.bitmaps import ordinals_of
+from matching.rows_store import all_rows
+
+TOUCHED_ROWS: Final = np.dtype(
+    [
+        ("visitor", "<u4"),
+        ("customer", "<u4"),
+        ("day", "<u2"),
+        ("event", "<u2"),
+        ("site", "<u2"),
+        ("at_ms", "<i8"),
+        ("received_at_ms", "<i8"),
+        ("chunk", "<u8"),
+        ("row", "<u4"),
+    ]
+)
+ROWS_PER_OWNER: Final = 8_192
+"""About so many rows are read for each owner: a granule in each of some months' parts."""
+SOURCE: Final = "touched_events"
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be asked of the events: names, sites, whose properties count.
+
+    `in_order` are those whose exact moments count; `anything` asks for other names too.
+    """
+
+    events: Sequence[str]
+    sites: Sequence[str]
+    events_with_properties: Sequence[str]
+    in_order: Sequence[str]
+    anything: bool
+
+
+class TouchedEventsStore:
+    """The two tables of events, asked for some owners: whichever is cheaper."""
+
+    def __init__(
+        self, client: Client, days: CalendarDays, *, rows_per_owner: int = ROWS_PER_OWNER
+    ) -> None:
+        self._client = client
+        self._days = days
+        self._rows_per_owner = rows_per_owner
+
+    @contextmanager
+    def gather(self, owners: BitMap, asked: Asked) -> Iterator["TouchedEvents"]:
+        """Read all events of these owners; they are there until the block ends."""
+        try:
+            self._client.command(sql("make_touched_owners"))
+            self._client.command(sql("make_touched_events"))
+            self._forget()  # should the last time have ended badly
+            if owners:
+                self._client.raw_insert(
+                    "touched_owners", ["owner"], ordinals_of(owners).tobytes(), fmt="RowBinary"
+                )
+            ((count,),) = self._client.query(sql("event_count")).result_rows
+            by_owner = len(owners) * self._rows_per_owner < count
+            yield TouchedEvents(self._client, self._days, asked, by_owner=by_owner)
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._client.command(sql("forget_touched_owners"))
+        self._client.command(sql("forget_touched_events"))
+
+
+class TouchedEvents:
+    """An event source that holds some people's events alone."""
+
+    def __init__(self, client: Client, days: CalendarDays, asked: Asked, *, by_owner: bool) -> None:
+        self._client = client
+        self._days = days
+        self._asked = asked
+        self._suffix = "_by_owner" if by_owner else ""
+        self._codes = {name: place for place, name in enumerate(asked.events, 1)}
+        self._sites = {name: place for place, name in enumerate(asked.sites, 1)}
+        rows = np.concatenate([self._read(ordered=False), self._read(ordered=True)])
+        if by_owner:
+            rows["day"] = _days(rows, days)
+        self._is_filled = False
+        self._found: dict[bytes, NDArray[Any]] = {}
+        # Why ordered by name: a criterion then looks at its own event's rows only.
+        self._all = rows[np.argsort(rows["event"], kind="stable")]
+        places = np.arange(len(asked.events) + 2)
+        self._starts = np.searchsorted(self._all["event"], places)
+
+    def owners(self, selection: Selection) -> NDArray[Any]:
+        """Give visitor and customer of every event; without conditions or field."""
+        return self._rows_of(selection)
+
+    def rows(
+        self,
+        selection: Selection,
+        currencies: Mapping[str, str],
+        *,
+        moments: bool = True,  # noqa: ARG002 - they say the day, so that they are always read
+    ) -> NDArray[Any]:
+        """Give the events that meet the selection, with amounts."""
+        if selection.where or selection.field:
+            return self._with_properties(selection, currencies)
+        found = self._rows_of(selection)
+        rows = np.zeros(found.size, dtype=ROWS)
+        for name in ("visitor", "customer", "day", "at_ms", "received_at_ms", "chunk", "row"):
+            rows[name] = found[name]
+        return rows
+
+    def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:
+        """Give the visitors and customers that did anything on the site."""
+        wanted = (self._all["site"] == self._sites[site]) & (self._all["day"] <= last_day)
+        found: NDArray[Any] = self._all[wanted]
+        return found
+
+    def _read(self, *, ordered: bool) -> NDArray[Any]:
+        """Read the events whose order counts, or all others, which are cheaper."""
+        in_order = set(self._asked.in_order)
+        wanted = [name for name in self._asked.events if (name in in_order) == ordered]
+        anything = self._asked.anything and not ordered
+        if not wanted and not anything:
+            return np.empty(0, dtype=TOUCHED_ROWS)
+        parameters = {
+            "events": list(self._asked.events),
+            "wanted": [] if anything else wanted,
+            "unwanted": sorted(in_order) if anything else [],
+            "sites": list(self._asked.sites),
+            "ordered": ordered,
+        }
+        query = sql("touched_rows" + self._suffix)
+        return all_rows(self._client, query, TOUCHED_ROWS, parameters)
+
+    def _rows_of(self, selection: Selection) -> NDArray[Any]:
+        code = self._codes[selection.event]
+        rows = self._all[self._starts[code] : self._starts[code + 1]]
+        wanted = _within(rows["day"], selection)
+        if selection.site:
+            wanted &= rows["site"] == self._sites[selection.site]
+        found: NDArray[Any] = rows[wanted]
+        return found
+
+    def _with_properties(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
+        """Ask the very query that all events are asked, of any day, and choose the days here."""
+        if not any(map(self._count, filter(None, (selection.event, selection.refund)))):
+            return np.empty(0, dtype=ROWS)
+        whole = msgspec.structs.replace(selection, first_day=0, last_day=DAY_LAST)
+        key = msgspec.json.encode(whole)
+        if key not in self._found:
+            self._fill()
+            parameters = rows_parameters(whole, currencies) | {"source": SOURCE, "moments": True}
+            rows = all_rows(self._client, sql(rows_query(whole)), ROWS, parameters)
+            rows["day"] = _days(rows, self._days)
+            self._found[key] = rows
+        rows = self._found[key]
+        found: NDArray[Any] = rows[_within(rows["day"], selection)]
+        return found
+
+    def _count(self, event: str) -> int:
+        code = self._codes[event]
+        return int(self._starts[code + 1] - self._starts[code])
+
+    def _fill(self) -> None:
+        if not self._is_filled:
+            names = list(self._asked.events_with_properties)
+            self._client.command(
+                sql("fill_touched_events" + self._suffix), parameters={"events": names}
+            )
+            self._is_filled = True
+
+
+def _days(rows: NDArray[Any], days: CalendarDays) -> NDArray[np.int64]:
+    return np.clip(days.days(np.ascontiguousarray(rows["at_ms"])), 0, DAY_LAST)
+
+
+def _within(day: NDArray[Any], selection: Selection) -> NDArray[np.bool_]:
+    """Tell which days are the selection's, whose ends are those of a Date column at most."""
+    first, last = max(0, selection.first_day), min(DAY_LAST, max(0, selection.last_day))
+    return (day >= first) & (day <= last)
