@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 
 from service.cli_audiences import audience, lookalike
-from service.cli_customers import identity, import_, privacy
+from service.cli_customers import import_, privacy
 from service.cli_exports import export, seat
+from service.cli_identity import identity
 from service.cli_operation import bad, jobs, key
 from service.cli_partners import partner
 from service.cli_session import CommandError, json_option

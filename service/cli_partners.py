@@ -3,9 +3,22 @@
 from typing import Any
 
 import click
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from service.api_client import ApiClient
-from service.cli_output import percent, print_facts, print_json, print_table, say
+from service.cli_output import (
+    as_count,
+    bar,
+    percent,
+    print_facts,
+    print_json,
+    print_table,
+    say,
+    stdout,
+)
 from service.cli_session import CommandError, find_in, json_option, with_api
 
 COUNTS = ("key", "standing", "direction", "offered", "returned", "refused", "match_rate")
@@ -46,19 +59,54 @@ def partner_list(api: ApiClient, known: bool, as_json: bool) -> None:
 
 @partner.command("show")
 @click.argument("key")
+@click.option("--audience", default="", help="Whom of this audience it reaches, and by which seat.")
 @json_option
 @with_api
-def partner_show(api: ApiClient, key: str, as_json: bool) -> None:
-    """Show one partner: its callback, its counts, and its match rate by day and browser."""
-    found = find_in(api.get("/api/partners")["partners"], key, "partner")
+def partner_show(api: ApiClient, key: str, audience: str, as_json: bool) -> None:
+    """Show one partner: counts, whom it reaches and why not all, match rate by day and browser."""
+    answer = api.get("/api/partners", params={"audience": audience} if audience else None)
+    found = find_in(answer["partners"], key, "partner")
     if as_json:
         print_json(found)
         return
-    print_facts({name: value for name, value in found.items() if name not in {"days", "browsers"}})
+    tables = {"days", "browsers", "waterfall", "seats"}
+    facts = {name: value for name, value in found.items() if name not in tables and value != {}}
+    refusals = {f"refused: {name}": count for name, count in facts.pop("refusals", {}).items()}
+    print_facts(facts | refusals)
+    of_whom = f" in the audience {audience}" if audience else ""
+    whole = found.get("waterfall")
+    if whole:
+        print_waterfall(whole, f"{key} reaches", of_whom)
+    for seat, waterfall in (found.get("seats") or {}).items():
+        if waterfall == whole:
+            stdout().print(f"its seat {seat} would be sent the same people")
+        else:
+            print_waterfall(waterfall, f"its seat {seat} would be sent", of_whom)
     for name in ("days", "browsers"):
         rows = [{**each, "rate": percent(each["match_rate"], 1.0)} for each in found[name]]
         columns = [("of", name), ("offered", "offered"), ("returned", "returned"), ("rate", "rate")]
         print_table(rows, columns)
+
+
+def print_waterfall(waterfall: dict[str, Any], what: str, of_whom: str) -> None:
+    """Write how many people are left after each gate that lost some, with bars."""
+    people, reached = waterfall["people"], waterfall["addressable"]
+    title = Text.assemble((f"{what} {as_count(reached)}", "bold"))
+    title.append(f" of {as_count(people)} people ({percent(reached, people)}){of_whom}")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("lost because", overflow="fold", max_width=76)
+    table.add_column("", no_wrap=True)
+    for heading in ("left", "lost"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("all", Text(bar(1.0), style="cyan"), as_count(people), "")
+    for step in waterfall["steps"]:
+        if step["lost"] == 0:
+            continue
+        share = (step["left"] or 0) / people if people else 0.0
+        reason = Text.assemble(step["reason"], (f"  {step['status']}", "dim"))
+        left, lost = as_count(step["left"]), f"-{as_count(step['lost'])}"
+        table.add_row(reason, Text(bar(share), style="cyan"), left, lost)
+    stdout().print(Group(title, table))
 
 
 @partner.command("test")

@@ -17,6 +17,7 @@ import msgspec
 
 from audiences.exports.seats import Seat, SeatErrors, load_seats
 from audiences.rfm import RfmSettings
+from audiences.tagging_plan import TaggingPlan
 from matching.consent.site_default import fault_of_default
 from matching.consent.vendor_list import VendorList, VendorListError, read_vendor_list
 from matching.crm_import import CrmColumns
@@ -26,6 +27,7 @@ from matching.people import Limits
 from service.tag.spool import SpoolSettings
 from service.tag.tag_state import Site
 from service.tag.tokens import IDENTIFY_SECRET_BYTES_MIN
+from service.tagging_plans import load_tagging_plans
 
 DEFAULT_DATA: Final = "jumelle-data"
 
@@ -99,6 +101,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     customers: CrmColumns
     service: ServiceFile
     vendor_lists: dict[int, VendorList]
+    tagging_plans: dict[str, TaggingPlan] = {}
 
     @property
     def default_site(self) -> Site:
@@ -167,6 +170,7 @@ def load_config(folder: Path) -> Config:
         customers=_toml(folder / "customers.toml", CrmColumns, errors),
         service=_toml(folder / "service.toml", ServiceFile, errors),
         vendor_lists=_vendor_lists(folder / "vendor_lists", errors),
+        tagging_plans=load_tagging_plans(folder, [each.key for each in sites], errors),
     )
     if errors:
         raise ConfigErrors(errors)

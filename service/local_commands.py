@@ -18,6 +18,7 @@ import click
 import httpx
 from litestar import Litestar
 
+from audiences.exports.seats import seat_questions
 from matching.partners import load_partners, open_questions
 from service.config import (
     Config,
@@ -211,8 +212,9 @@ def check(*, as_json: bool) -> None:
         "sites": [each.key for each in config.sites],
         "partners": [each.key for each in config.partners],
         "seats": [each.key for each in config.seats],
+        "tagging_plans": sorted(config.tagging_plans),
         "warnings": config.warnings,
-        "ask": open_questions(load_partners(config.folder)),
+        "ask": open_questions(load_partners(config.folder)) + seat_questions(config.seats),
     }
     if as_json:
         click.echo(json.dumps(found))
@@ -284,11 +286,31 @@ def doctor(*, as_json: bool) -> None:
         url = os.environ.get("JUMELLE_URL", "http://127.0.0.1:8000")
         try:
             found["readyz"] = httpx.get(f"{url}/readyz", timeout=5).json()
+            found |= _tagging(url, sorted(config.tagging_plans))
         except httpx.HTTPError as problem:
             click.echo(f"the data directory is in use, but {url} says: {problem}", err=True)
             raise SystemExit(1) from None
     said = json.dumps(found) if as_json else "\n".join(f"{k}: {v}" for k, v in found.items())
     click.echo(said)
+
+
+def _tagging(url: str, sites: list[str]) -> dict[str, list[str]]:
+    """Tell, of each site with a tagging plan, what came otherwise than planned."""
+    key = os.environ.get("JUMELLE_API_KEY") or os.environ.get("JUMELLE_ADMIN_KEY", "")
+    found = {}
+    for site in sites if key else []:
+        answer = httpx.get(
+            f"{url}/api/events/catalogue",
+            params={"site": site},
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=60,
+        ).raise_for_status()
+        found[f"tagging of {site}"] = [
+            f"{each['event']} {each['property']}".strip() + f": {each['status']}, {each['text']}"
+            for each in answer.json()["site"]["checks"] or []
+            if each["status"] != "ok"
+        ] or ["as planned"]
+    return found
 
 
 def _spool_at_rest(folder: Path) -> dict[str, int]:

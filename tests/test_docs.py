@@ -67,3 +67,11 @@ def test_every_file_in_the_readme_exists() -> None:
     missing = [path for path in shown if not (ROOT / path).exists()]
     assert shown
     assert missing == []
+
+
+def test_the_recipes_in_the_readme_are_those_that_tests_run() -> None:
+    """Each recipe for identify tokens stands in README word for word, and no other."""
+    section = README.partition("\n## Identify tokens\n")[2].partition("\n## ")[0]
+    shown = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
+    recipes = [path for path in (ROOT / "tests/cases/recipes").iterdir() if path.is_file()]
+    assert sorted(shown) == sorted(path.read_text(encoding="utf-8") for path in recipes)

@@ -17,6 +17,7 @@ from audiences.exports.formats.choose import writer_of
 from audiences.preview import Preview, preview
 from audiences.rounding import shown
 from audiences.rule import decode_audience, decode_rule
+from audiences.rule_source import plain_values
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
 from service.api.auth import Scope, needs, sees_people
@@ -110,7 +111,9 @@ def build_audience(request: Request[Any, Any, Any], key: str) -> dict[str, Any]:
 def preview_rule(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
     """Answer exactly how many a rule holds for, what each criterion costs and who is reachable."""
     engine = request.app.state.engine
-    asked = msgspec.json.decode(body, type=dict[str, Any])
+    asked = plain_values(body)
+    if not isinstance(asked, dict):
+        raise Invalid("a preview is an object with rule, identity and breakdown")
     found = _preview(engine, asked, exact=sees_people(request))
     return Response(msgspec.json.encode(found), media_type="application/json")
 

@@ -1,4 +1,7 @@
-"""Partners: how well their syncs come back, which of them is broken, and a trial of each."""
+"""Partners: how well their syncs come back, whom they reach and why not all, and a trial of each.
+
+Without `people:read` counts of people are rounded, and small ones hidden.
+"""
 
 from asyncio import to_thread
 from typing import Any, Final
@@ -6,26 +9,39 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, get, post
 from litestar.types import ControllerRouterHandler
+from pyroaring import BitMap
 
 from matching.partner_facts import Partner
 from matching.partners import known_facts, known_keys
+from matching.people import Identity
 from matching.sync_url import callback_url
-from service.api.auth import Scope, needs
+from service.api.auth import Scope, needs, sees_people
 from service.api.errors import NotFound
 from service.api.getuids import get_uids
+from service.engine.addressability import waterfall_of
 from service.engine.engine import Engine
 from service.engine.partner_health import PartnerReport, PartnerWatch
 from service.engine.partner_trial import try_partner
 
 
 @get("/api/partners", guards=[needs(Scope.AUDIENCES_READ, Scope.OPERATION)], sync_to_thread=True)
-def list_partners(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """List the partners that are switched on with their last 30 days, and all that are known."""
+def list_partners(request: Request[Any, Any, Any], audience: str = "") -> dict[str, Any]:
+    """List the partners that are switched on with their last 30 days, and all that are known.
+
+    Each says whom it reaches: of all people, or of one audience and then by seat, too.
+    """
     engine = request.app.state.engine
-    base = _base(request)
+    base, exact = _base(request), sees_people(request)
     reports = {each.key: each for each in _watch(engine).reports()}
+    among = _members(engine, audience) if audience else None
     return {
-        "partners": [_shown(each, reports[each.key], base) for each in engine.config.partners],
+        "partners": [
+            {
+                **_shown(each, reports[each.key], base),
+                **_reached(engine, each, among, exact=exact),
+            }
+            for each in engine.config.partners
+        ],
         "known": [_known(key) for key in known_keys()],
     }
 
@@ -69,6 +85,34 @@ def _shown(partner: Partner, report: PartnerReport, base: str) -> dict[str, Any]
         **msgspec.to_builtins(report),
         "fan_out": report.refusals.get("fan_out", 0),
     }
+
+
+def _members(engine: Engine, key: str) -> tuple[Identity, BitMap]:
+    saved = engine.stores.audiences.get(key)
+    return saved.audience.identity, engine.builder.members(key)
+
+
+def _reached(
+    engine: Engine, partner: Partner, among: tuple[Identity, BitMap] | None, *, exact: bool
+) -> dict[str, Any]:
+    """Show gate by gate whom a partner reaches; an audience is sent by seat or not at all."""
+    identity, members = among or (Identity.LAST_AUTHENTICATED, None)
+    people = engine.criteria.people(identity)
+    found = engine.reaches.of_partner(partner, people).by_status
+    shown = {"waterfall": msgspec.to_builtins(waterfall_of(found, among=members, exact=exact))}
+    if members is None:
+        return shown
+    seats = [each for each in engine.config.seats if each.partner == partner.key]
+    waterfalls = {
+        seat.key: waterfall_of(
+            engine.reaches.of_seat(seat, people).by_status,
+            among=members,
+            min_people=seat.min_size,
+            exact=exact,
+        )
+        for seat in seats
+    }
+    return {**shown, "seats": msgspec.to_builtins(waterfalls)}
 
 
 def _known(key: str) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def erase(
     stores.people.erase(customers=customers, visitors=visitors)
     stores.consents.erase(visitors)
     stores.partner_ids.erase([*customers, *visitors])
+    stores.third_party.erase([*customers, *visitors])
     stores.customers.erase(customers=customers, visitors=visitors)
     return _receipt(
         stores,

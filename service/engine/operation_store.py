@@ -1,5 +1,6 @@
 """The operator's tables: chunks, bad records, jobs, audit and API keys."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -83,6 +84,8 @@ class OperationStore:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        # Why: each row holds the hash of the one before, and people's cards are read side by side.
+        self._audit_lock = threading.Lock()
 
     def next_chunk(self) -> int:
         """Give the first chunk number that no ledger row has."""
@@ -195,17 +198,19 @@ class OperationStore:
 
     def put_audit(self, actor: str, act: str, subject: str, detail: str) -> None:
         """Append to the audit log; each row's hash covers the row before."""
-        found = self._client.query(sql("newest_audit_hash")).result_rows
-        before = found[0][0] if found else ""
-        at_us = time.time_ns() // 1000
-        text = "\n".join([before, str(at_us), actor, act, subject, detail])
-        row = [at_us, actor, act, subject, detail, sha256(text.encode()).hexdigest()]
-        columns = ["at", "actor", "act", "subject", "detail", "hash"]
-        self._client.insert("audit", [row], column_names=columns)
+        with self._audit_lock:
+            found = self._client.query(sql("newest_audit_hash")).result_rows
+            before = found[0][0] if found else ""
+            at_us = time.time_ns() // 1000
+            text = "\n".join([before, str(at_us), actor, act, subject, detail])
+            row = [at_us, actor, act, subject, detail, sha256(text.encode()).hexdigest()]
+            columns = ["at", "actor", "act", "subject", "detail", "hash"]
+            self._client.insert("audit", [row], column_names=columns)
 
-    def audit(self, limit: int) -> list[AuditRow]:
-        """List the newest acts."""
-        found = self._client.query(sql("audit"), parameters={"limit": limit})
+    def audit(self, limit: int, *, acts: Sequence[str] = ()) -> list[AuditRow]:
+        """List the newest acts, all or those of some kinds."""
+        parameters = {"limit": limit, "acts": list(acts)}
+        found = self._client.query(sql("audit"), parameters=parameters)
         return [
             AuditRow(
                 at_us=row[0], actor=row[1], act=row[2], subject=row[3], detail=row[4], hash=row[5]

@@ -1,29 +1,75 @@
-"""Which people and ids each partner and seat would be sent: the same answer for preview and export.
+"""Which people and ids each partner and seat would be sent: one answer for preview and export.
 
-Live ids, consent and suppression are gathered once per data version and identity. Hashed contacts
-are sent only of customers who opted in, whatever their browsers agreed to.
+What decides is gathered once per data version; then people are counted by bitmaps alone. Hashed
+contacts are sent only of customers who opted in, whatever their browsers agreed to.
 """
 
-from collections.abc import Callable
-from typing import Final
+import threading
+from collections.abc import Callable, Iterable
 
-import numpy as np
+import msgspec
 from pyroaring import BitMap
 
-from audiences.exports.reach import Carriers, SeatReach, carriers, reach_of
+from audiences.exports.id_counts import IdCounts, id_counts
+from audiences.exports.reach import Carriers, carriers
 from audiences.exports.seats import Seat
 from audiences.preview import Reach, SeatCount
-from matching.bitmaps import bitmap_of, ordinals_of
-from matching.consent.decide import Use
-from matching.consent_store import ConsentClass, Decide, allowed_visitors, visitors_with_gpc
-from matching.other_ids import CONTACT_SPACES
+from matching.consent_store import Decide
+from matching.ids import ORDINAL_LAST, VISITOR_FIRST
 from matching.partner_facts import Partner
 from matching.partner_ids_store import LiveIds
 from matching.people import Identity, People
 from service.config import Config
+from service.engine.addressability import Addressability, browsers_by_status, people_by_status
+from service.engine.reach_facts import ReachFacts
 from service.engine.stores import Stores
 
-CONTACTS: Final = frozenset(CONTACT_SPACES.values())
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person is sent by: a partner's consent and the ids that count there, for so long."""
+
+    key: str
+    partner: Partner | None
+    id_spaces: tuple[str, ...]
+    lives_days: int
+    pools: tuple[str, ...]
+    """Other id spaces of the same company; their ids are not valid here."""
+
+
+class Reachable(msgspec.Struct, frozen=True, kw_only=True):
+    """All people by how far they come at one target, and the ids of those who can be sent."""
+
+    by_status: dict[Addressability, BitMap]
+    ids: IdCounts
+
+    def people(self, among: BitMap) -> int:
+        """Count those of these people who can be sent."""
+        return self.by_status[Addressability.ADDRESSABLE].intersection_cardinality(among)
+
+
+def target_of_partner(partner: Partner, config: Config) -> Target:
+    """Take a partner as one who is sent its own ids."""
+    spaces = (partner.id_space,)
+    return Target(
+        key=f"partner {partner.key}",
+        partner=partner,
+        id_spaces=spaces,
+        lives_days=partner.lives_days,
+        pools=_other_pools(partner, config.partners, spaces),
+    )
+
+
+def target_of_seat(seat: Seat, config: Config) -> Target:
+    """Take a seat; without its partner it is sent nobody."""
+    partner = config.partner(seat.partner)
+    pools = _other_pools(partner, config.partners, seat.id_spaces) if partner else ()
+    return Target(
+        key=f"seat {seat.key}",
+        partner=partner,
+        id_spaces=seat.id_spaces,
+        lives_days=seat.lives_days,
+        pools=pools,
+    )
 
 
 class SeatReaches:
@@ -37,96 +83,160 @@ class SeatReaches:
         decide: Decide,
         suppressed: Callable[[], BitMap],
         now_ms: Callable[[], int],
+        bots: Callable[[], BitMap] | None = None,
     ) -> None:
         self._config = config
-        self._stores = stores
-        self._decide = decide
-        self._suppressed = suppressed
-        self._now_ms = now_ms
+        self._facts = lambda: ReachFacts(
+            config=config,
+            stores=stores,
+            decide=decide,
+            suppressed=suppressed(),
+            bots=bots or stores.asked_events.visitors_of_bots,
+            now_ms=now_ms(),
+        )
         self.forget()
 
     def forget(self) -> None:
         """Drop what was gathered; the next question gathers anew."""
-        self._classes: list[ConsentClass] | None = None
-        self._allowed: dict[str, BitMap] = {}
-        self._live: dict[str, LiveIds] = {}
-        self._carriers: dict[tuple[str, Identity], Carriers] = {}
+        # Why a whole one: who gathers just now must not leave what is old among what is new.
+        self._moment = _Moment(self._facts)
 
     def reach(self, people: People, persons: BitMap) -> Reach:
         """Give people per partner, and people and ids per seat."""
+        moment = self._moment
         partners = {
-            partner.key: len(persons & people.persons_of_visitors(self.sendable(partner)))
-            for partner in self._config.partners
+            each.key: moment.reachable(target_of_partner(each, self._config), people)
+            for each in self._config.partners
         }
-        found = {seat.key: self.of_seat(seat, people, persons) for seat in self._config.seats}
-        seats = {
-            key: SeatCount(people=each.people, ids=len(each.ids)) for key, each in found.items()
-        }
-        return Reach(partners=partners, seats=seats)
+        seats = [
+            (each, moment.reachable(target_of_seat(each, self._config), people))
+            for each in self._config.seats
+        ]
+        return Reach(
+            partners={key: each.people(persons) for key, each in partners.items()},
+            seats={
+                seat.key: SeatCount(
+                    people=each.people(persons),
+                    ids=each.ids.count(persons),
+                    min_size=seat.min_size,
+                )
+                for seat, each in seats
+            },
+        )
 
-    def of_seat(self, seat: Seat, people: People, persons: BitMap) -> SeatReach:
-        """Walk one audience through one seat's steps."""
-        key = (seat.key, people.identity)
-        if key not in self._carriers:
-            self._carriers[key] = carriers(
-                people=people,
-                live=self.live(seat),
-                allowed=self.allowed(seat),
-                suppressed=self._suppressed(),
-            )
-        return reach_of(persons, self._carriers[key])
+    def of_partner(self, partner: Partner, people: People) -> Reachable:
+        """Give all people by how far they come at a partner."""
+        return self._moment.reachable(target_of_partner(partner, self._config), people)
+
+    def of_seat(self, seat: Seat, people: People) -> Reachable:
+        """Give all people by how far they come at a seat."""
+        return self._moment.reachable(target_of_seat(seat, self._config), people)
 
     def live(self, seat: Seat) -> list[LiveIds]:
-        """Give the live ids of a seat's id spaces, in the seat's order."""
-        return [self._live_ids(space, seat.lives_days) for space in seat.id_spaces]
+        """Give the live ids of a seat's id spaces with their texts, in the seat's order."""
+        return self._moment.live(seat)
 
     def allowed(self, seat: Seat) -> BitMap:
         """Give the visitors whose consent lets this seat's partner have them."""
-        partner = self._config.partner(seat.partner)
-        return self._allowed_for(partner) if partner else BitMap()
+        return self._moment.allowed(self._config.partner(seat.partner))
 
-    def sendable(self, partner: Partner) -> BitMap:
-        """Give the visitors with a live id of the partner and consent for it."""
-        live = self._live_ids(partner.id_space, partner.lives_days)
-        return (bitmap_of(live.visitors) & self._allowed_for(partner)) - self._suppressed()
+    @property
+    def bots(self) -> BitMap:
+        """The browsers that were judged to be bots, as this moment has them."""
+        return self._moment.bots
 
-    def _live_ids(self, space: str, lives_days: int) -> LiveIds:
-        key = f"{space} {lives_days}"
-        if key not in self._live:
-            live = self._stores.partner_ids.live(
-                space, as_of_ms=self._now_ms(), lives_days=lives_days
+
+class _Moment:
+    """All that is known of one data version; one thread gathers, the others wait for it."""
+
+    def __init__(self, facts: Callable[[], ReachFacts]) -> None:
+        self._make_facts = facts
+        self._made: ReachFacts | None = None
+        self._lock = threading.RLock()
+        self._carriers: dict[str, Carriers] = {}
+        self._browsers: dict[str, dict[Addressability, BitMap]] = {}
+        self._reachable: dict[tuple[str, Identity, int], Reachable] = {}
+
+    def reachable(self, target: Target, people: People) -> Reachable:
+        """Give all people of one identity by how far they come."""
+        key = (target.key, people.identity, people.version)
+        with self._lock:
+            if key not in self._reachable:
+                self._reachable[key] = self._find(target, people)
+            return self._reachable[key]
+
+    def live(self, seat: Seat) -> list[LiveIds]:
+        """Give the live ids with texts."""
+        with self._lock:
+            return [self._facts.live(space, seat.lives_days) for space in seat.id_spaces]
+
+    def allowed(self, partner: Partner | None) -> BitMap:
+        """Give whom consent lets this partner have."""
+        with self._lock:
+            return self._facts.allowed(partner)
+
+    @property
+    def bots(self) -> BitMap:
+        """The browsers that were judged to be bots."""
+        with self._lock:
+            return self._facts.bots
+
+    @property
+    def _facts(self) -> ReachFacts:
+        if self._made is None:
+            self._made = self._make_facts()
+        return self._made
+
+    def _find(self, target: Target, people: People) -> Reachable:
+        facts = self._facts
+        if target.key not in self._carriers:
+            found = self._carriers[target.key] = self._carried(target, people)
+            self._browsers[target.key] = browsers_by_status(
+                facts.visitors,
+                bots=facts.bots,
+                gpc=facts.gpc,
+                carriers=found,
+                ids=_ids_came_to(target, facts),
             )
-            self._live[key] = self._of_opted_in(live) if space in CONTACTS else live
-        return self._live[key]
+        carried = self._carriers[target.key]
+        customers = facts.suppressed.copy()
+        customers.remove_range(VISITOR_FIRST, ORDINAL_LAST + 2)
+        by_status = people_by_status(
+            self._browsers[target.key],
+            people=people,
+            everyone=people.base(customers=facts.customers, visitors=facts.visitors),
+            suppressed=facts.suppressed | people.persons_of_customers(customers),
+        )
+        return Reachable(by_status=by_status, ids=id_counts(carried, people))
 
-    def _of_opted_in(self, live: LiveIds) -> LiveIds:
-        """Leave out the contacts of customers who did not opt in, and of browsers of nobody."""
-        people = self._stores.people.people(Identity.LAST_AUTHENTICATED)
-        whose = people.fold(live.visitors, np.zeros_like(live.visitors))
-        kept = np.isin(whose, ordinals_of(self._stores.customers.opted_in()))
-        return LiveIds(
-            visitors=live.visitors[kept],
-            id_ordinals=live.id_ordinals[kept],
-            ids=[live.ids[row] for row in np.flatnonzero(kept).tolist()],
+    def _carried(self, target: Target, people: People) -> Carriers:
+        facts = self._facts
+        return carriers(
+            people=people,
+            live=[facts.space(each, target.lives_days).live for each in target.id_spaces],
+            allowed=facts.allowed(target.partner),
+            suppressed=facts.suppressed,
         )
 
-    def _allowed_for(self, partner: Partner) -> BitMap:
-        if partner.key not in self._allowed:
-            if self._classes is None:
-                self._classes = self._stores.consents.classes()
-            allowed = allowed_visitors(
-                self._classes,
-                partner.consent,
-                Use.EXPORT,
-                self._decide,
-                visitors=self._stores.customers.visitors(),
-                default_site=self._config.default_site.key,
-            )
-            self._allowed[partner.key] = allowed - self._denied_with_gpc(self._classes)
-        return self._allowed[partner.key]
 
-    def _denied_with_gpc(self, classes: list[ConsentClass]) -> BitMap:
-        """Give all browsers of everybody who sends GPC from one: it denies for the customer too."""
-        people = self._stores.people.people(Identity.LAST_AUTHENTICATED)
-        with_gpc = visitors_with_gpc(classes, self._decide)
-        return people.visitors_of(people.persons_of_visitors(with_gpc))
+def _ids_came_to(target: Target, facts: ReachFacts) -> dict[Addressability, BitMap]:
+    """Give the browsers that came to each gate with any id of the target."""
+    found: dict[Addressability, BitMap] = {}
+    for space in target.id_spaces:
+        for status, browsers in facts.space(space, target.lives_days).came_to.items():
+            found[status] = found.get(status, BitMap()) | browsers
+    others = (facts.space(pool, target.lives_days).has_live for pool in target.pools)
+    found[Addressability.OTHER_ID_SPACE] = BitMap.union(BitMap(), *others)
+    return found
+
+
+def _other_pools(
+    partner: Partner, partners: Iterable[Partner], id_spaces: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Name the id spaces of the partners that are one company with this one, by its vendor id."""
+    spaces = {
+        each.id_space
+        for each in partners
+        if each.key == partner.key or (partner.gvl_id and each.gvl_id == partner.gvl_id)
+    }
+    return tuple(sorted(spaces - set(id_spaces)))

@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli_audiences import audience, lookalike
-from service.cli_customers import identity, import_, privacy
+from service.cli_customers import import_, privacy
 from service.cli_exports import export, seat
+from service.cli_identity import identity
 from service.cli_operation import bad, jobs, key
 from service.cli_partners import partner
 
@@ -148,6 +149,39 @@ def run(api: StandInApi, *args: str | Path, **environment: str) -> Result:
     return CliRunner(env=env).invoke(COMMANDS[str(args[0])], words)
 
 
+IMPORT_REPORT: dict[str, Any] = {
+    "columns": [
+        {
+            "column": "age",
+            "meaning": "trait age",
+            "type": "number",
+            "rows": 60_000,
+            "filled": 59_700,
+            "fill_rate": 0.995,
+            "distinct": 70_000,
+            "distinct_exact": False,
+            "least": "18",
+            "greatest": "99",
+            "top": [{"value": "30", "count": 12_000}],
+        }
+    ],
+    "rejects_by_reason": {"duplicate: this customer stands in an earlier row": 2},
+    "warnings_by_reason": {},
+    "moved_aliases": [{"kind": "card", "kept_by": "K1-holder", "lost_by": "before"}],
+    "refused_aliases": [],
+    "shared_contacts": {"email": [3, 7]},
+    "missing": {
+        "customers": 300,
+        "of": 1_000,
+        "taken_away": False,
+        "refused": "300 of 1,000 customers are missing, more than 10%: nothing was taken away",
+    },
+    "dry_run": False,
+}
+
+NONE_MISSING: dict[str, Any] = {"missing": None}
+
+
 def imported(rejects: list[int]) -> Callable[[Asked], Answer]:
     """Answer an import of a CSV: every row is taken but those of these lines."""
 
@@ -212,46 +246,88 @@ def test_json_is_the_answer_itself(api: StandInApi) -> None:
 
 
 def test_a_file_is_imported_in_batches_with_its_header(api: StandInApi, tmp_path: Path) -> None:
-    """At most 5,000 rows go into a request, each under the header."""
+    """At most 25,000 customers go into a request, each under the header, all of one import."""
     path = tmp_path / "customers.csv"
-    path.write_text("crm_id,age\n" + "".join(f"{n},30\n" for n in range(12_000)), encoding="utf-8")
+    path.write_text("crm_id,age\n" + "".join(f"{n},30\n" for n in range(60_000)), encoding="utf-8")
     api.routes["POST /api/customers/import"] = imported([])
+    api.routes["POST /api/customers/import/finish"] = [(200, IMPORT_REPORT | NONE_MISSING)]
     result = run(api, "import", "customers", path, "--site", "shop", "--json")
     assert result.exit_code == 0
-    sizes = [len(asked.body.splitlines()) - 1 for asked in api.asked]
-    assert sizes == [5_000, 5_000, 2_000]
-    assert {asked.body.splitlines()[0] for asked in api.asked} == {b"crm_id,age"}
-    assert api.asked[0].params == {"site": "shop", "format": "csv"}
+    *sent, finish = api.asked
+    sizes = [len(asked.body.splitlines()) - 1 for asked in sent]
+    assert sizes == [25_000, 25_000, 10_000]
+    assert {asked.body.splitlines()[0] for asked in sent} == {b"crm_id,age"}
+    (one,) = {asked.params.pop("import_id") for asked in api.asked}
+    assert len(one) == 32
+    expected = {"site": "shop", "format": "csv", "source": "crm", "dry_run": "false"}
+    assert [each.params for each in sent] == [expected | {"part": str(n)} for n in range(3)]
+    assert finish.params == {"site": "shop", "delete_missing": "false", "force": "false"}
     told = msgspec.json.decode(result.stdout)
-    assert (told["rows"], told["imported"], told["rejected"]) == (12_000, 12_000, 0)
+    assert (told["rows"], told["imported"], told["rejected"]) == (60_000, 60_000, 0)
+    assert told["columns"] == IMPORT_REPORT["columns"]
     assert not path.with_name("customers.csv.rejects.csv").exists()
 
 
 def test_rejects_carry_the_line_of_the_file(api: StandInApi, tmp_path: Path) -> None:
     """Lines of each batch become lines of the file, quoted line ends included; the exit is 4."""
     path = tmp_path / "customers.csv"
-    rows = ['"a\nb",1\n', *(f"{n},1\n" for n in range(4_999)), "last,1\n"]
+    rows = ['"a\nb",1\n', *(f"{n},1\n" for n in range(24_999)), "last,1\n"]
     path.write_text("crm_id,age\n" + "".join(rows), encoding="utf-8")
+    api.routes["POST /api/customers/import/finish"] = [(200, IMPORT_REPORT | NONE_MISSING)]
     answers = [
-        {"rows": 5_000, "imported": 4_999, "rejects": [{"line": 3, "reason": "no crm_id"}]},
+        {"rows": 25_000, "imported": 24_999, "rejects": [{"line": 3, "reason": "no crm_id"}]},
         {"rows": 1, "imported": 0, "rejects": [{"line": 2, "reason": "suppressed"}]},
     ]
     api.routes["POST /api/customers/import"] = [(200, answer) for answer in answers]
     result = run(api, "import", "customers", path)
     assert result.exit_code == 4
-    assert "2 of 5,001 rows were refused" in result.stderr
+    assert "2 of 25,001 rows were refused" in result.stderr
     rejects = (tmp_path / "customers.csv.rejects.csv").read_text(encoding="utf-8")
-    assert rejects.splitlines() == ["line,reason", "4,no crm_id", "5003,suppressed"]
+    assert rejects.splitlines() == ["line,reason", "4,no crm_id", "25003,suppressed"]
+
+
+def test_the_quality_of_a_file_is_shown(api: StandInApi, tmp_path: Path) -> None:
+    """Columns, reasons, conflicts and what is missing are told; what was not done ends with 4."""
+    path = tmp_path / "customers.csv"
+    path.write_text("crm_id,age\n1,30\n", encoding="utf-8")
+    api.routes["POST /api/customers/import"] = imported([])
+    api.routes["POST /api/customers/import/finish"] = [(200, IMPORT_REPORT)]
+    result = run(api, "import", "customers", path, "--delete-missing", "--source", "till")
+    assert result.exit_code == 4
+    assert "300 of 1,000 customers are missing" in result.stderr
+    for text in ("trait age", "99.5%", "about 70,000", "30 (12,000)", "duplicate", "K1-holder"):
+        assert text in result.stdout
+    assert api.asked[0].params["source"] == "till"
+    assert api.asked[1].params["delete_missing"] == "true"
+
+
+def test_traits_carry_the_name_of_who_says_them(api: StandInApi, tmp_path: Path) -> None:
+    """A third party is named by --source; no other option of customers is for traits."""
+    path = tmp_path / "traits.csv"
+    path.write_text("partner,id,income\nxandr,X7,high\n", encoding="utf-8")
+    api.routes["POST /api/traits/import"] = imported([])
+    assert run(api, "import", "traits", path, "--source", "acme").exit_code == 0
+    assert api.asked[0].params["source"] == "acme"
+    assert run(api, "import", "traits", path, "--dry-run").exit_code == 2
+
+
+def test_options_of_customers_are_refused_for_others(api: StandInApi, tmp_path: Path) -> None:
+    """What only a file of customers can have is a mistake of usage elsewhere."""
+    path = tmp_path / "events.ndjson"
+    path.write_text("{}\n", encoding="utf-8")
+    assert run(api, "import", "events", path, "--delete-missing").exit_code == 2
+    assert api.asked == []
 
 
 def test_a_quote_left_open_does_not_swallow_the_file(api: StandInApi, tmp_path: Path) -> None:
     """A record without an end is cut after a while, so that later rows are still sent."""
     path = tmp_path / "customers.csv"
-    rows = ['"open,1\n', *(f"{n},1\n" for n in range(30_000))]
+    rows = ['"open,1\n', *(f"{n},1\n" for n in range(60_000))]
     path.write_text("crm_id,age\n" + "".join(rows), encoding="utf-8")
     api.routes["POST /api/customers/import"] = imported([])
+    api.routes["POST /api/customers/import/finish"] = [(200, IMPORT_REPORT | NONE_MISSING)]
     assert run(api, "import", "customers", path).exit_code == 0
-    assert len(api.asked) > 1
+    assert len(api.asked) > 2
 
 
 @pytest.mark.parametrize("name", ["events.ndjson", "events.jsonl"])

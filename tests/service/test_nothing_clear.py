@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
+from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,11 @@ client.close()
 
 def test_contacts_and_tokens_rest_nowhere_in_the_clear(serve: Any, tmp_path: Path) -> None:
     """In waiting chunks, in the database, in files and in the log there is none of them."""
-    with serve(tmp_path, lambda _: None) as served:
+    with serve(tmp_path, _name_every_column) as served:
         secrets = _say_everything(served)
         waiting = _waiting_chunks(served)
         served.call("POST", "/api/customers/import?site=demo&format=csv", content=_crm_file())
+        secrets += CRM_SECRETS
         served.loads()
         assert served.call("GET", "/api/identity/123456")["person"] == "customer"
         served.stop()
@@ -108,5 +110,28 @@ def _waiting_chunks(served: Any) -> bytes:
     return b"".join(path.read_bytes() for path in (served.data / "spool").glob("*/*"))
 
 
+def _name_every_column(config: Path) -> None:
+    kinds = ("first_name", "last_name", "country", "postal_code", "birth_date")
+    named = "".join(f'{kind} = "{kind}"\n' for kind in kinds)
+    (config / "customers.toml").write_text(f'email = ["email", "work_email"]\n{named}')
+
+
+CRM_SECRETS = [
+    *("paul.a+tag@gmail.com", "paula@gmail.com", "paul.a+tag", "+15551234567", "5551234567"),
+    *("Jean-Quentin", "jean-quentin", "Dupontel", "dupontel", "SW1A-1AA", "1987-06-05"),
+    # Plain hashes are found by trying: they too rest encrypted.
+    *(sha256(each).hexdigest() for each in (MAIL.encode(), b"paula@gmail.com", b"dupontel")),
+    md5(MAIL.encode()).hexdigest(),  # noqa: S324 - as some partners want it
+]
+
+
 def _crm_file() -> bytes:
-    return f"crm_id,email,phone,note\n123456,{MAIL},{PHONE},{MARK} {MAIL}\n".encode()
+    header = (
+        "crm_id,email,work_email,phone,first_name,last_name,country,postal_code,birth_date,note"
+    )
+    row = (
+        f"123456,{MAIL},Paul.A+tag@gmail.com,{PHONE},Jean-Quentin,Dupontel,GB,SW1A-1AA,1987-06-05,"
+        f"{MARK} {MAIL}"
+    )
+    other = 'second,,,+1 (555) 123-4567,,,US,,,"quoted"'
+    return f"{header}\n{row}\n{other}\n".encode()

@@ -119,6 +119,40 @@ def test_each_partner_s_health_is_shown(world: World) -> None:
     assert sum(each["offered"] for each in xandr["browsers"]) == BROWSERS
 
 
+def lost(waterfall: dict[str, Any]) -> dict[str, int]:
+    """Give the gates that lost people."""
+    return {each["status"]: each["lost"] for each in waterfall["steps"] if each["lost"] != 0}
+
+
+def test_each_partner_says_whom_it_reaches(world: World) -> None:
+    """All people, gate by gate; an audience by its seats, too, and below the minimum nobody."""
+    found = {each["key"]: each for each in world.served.call("GET", "/api/partners")["partners"]}
+    xandr, desk = found["xandr"]["waterfall"], found["the_trade_desk"]["waterfall"]
+    assert (xandr["people"], xandr["addressable"], lost(xandr)) == (BROWSERS, BROWSERS, {})
+    assert (desk["addressable"], lost(desk)) == (0, {"refused_id": BROWSERS})
+    definition = {"name": "All", "rule": {"type": "everyone"}, "min_size": 0}
+    world.served.call("PUT", "/api/audiences/all", json=definition)
+    world.served.loads()
+    asked = world.served.call("GET", "/api/partners?audience=all")["partners"]
+    of_all = {each["key"]: each for each in asked}["xandr"]
+    assert of_all["waterfall"] == xandr
+    seat = of_all["seats"]["xandr_958"]
+    assert (seat["addressable"], lost(seat)) == (0, {"below_minimum": BROWSERS})
+    with pytest.raises(AssertionError, match=r"404.*nobody"):
+        world.served.call("GET", "/api/partners?audience=nobody")
+
+
+def test_without_sight_of_people_counts_are_rounded(world: World) -> None:
+    """A key that may not read people sees tens, and nothing below twenty."""
+    body = {"name": "reader", "scopes": ["audiences:read"]}
+    key = world.served.call("POST", "/api/keys", json=body)["key"]
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = httpx.get(f"{world.served.url}/api/partners", headers=headers).json()
+    (xandr,) = [each for each in answer["partners"] if each["key"] == "xandr"]
+    assert xandr["waterfall"]["addressable"] == BROWSERS // 10 * 10
+    assert {each["lost"] for each in xandr["waterfall"]["steps"]} == {None}
+
+
 def test_every_partner_that_ships_is_listed_with_what_to_ask(world: World) -> None:
     """The registry stands beside the partners that are switched on."""
     known = {each["key"]: each for each in world.served.call("GET", "/api/partners")["known"]}
@@ -209,7 +243,13 @@ def test_the_command_line_shows_and_tries_partners(world: World) -> None:
     known = msgspec.json.decode(run(world, "list", "--known", "--json").stdout)["known"]
     assert [each["key"] for each in known] == known_keys()
     assert "bidswitch" in run(world, "list", "--known").stdout
-    assert "100.0 %" in run(world, "show", "xandr").stdout
+    shown = run(world, "show", "xandr").stdout
+    assert "100.0 %" in shown
+    assert f"xandr reaches {BROWSERS} of {BROWSERS} people" in shown
+    assert "refused_id" in run(world, "show", "the_trade_desk").stdout
+    of_audience = run(world, "show", "xandr", "--audience", "all").stdout
+    assert "its seat xandr_958 would be sent 0" in of_audience
+    assert "below_minimum" in of_audience
     good, bad = run(world, "test", "xandr"), run(world, "test", "the_trade_desk")
     assert (good.exit_code, bad.exit_code) == (0, 1)
     assert "our token" in good.stdout

@@ -98,7 +98,6 @@ class Office:
             iter(enumerate(rows, start=1)),
             CrmColumns(crm_id="crm_id", aliases={"loyalty": "card"}, email="email"),
             customers=self.stores.customers,
-            traits=self.stores.customers,
             seal=sealed,
             refused=self.tombstones.refuses_import,
             now_ms=NOW_US // 1000,
