@@ -25,7 +25,7 @@ from readme_row import write_row
 
 from matching.bitmaps import bitmap_of
 from matching.ids import VISITOR_FIRST
-from matching.links import Links
+from matching.linking.links import Links
 from matching.people import Identity, People
 from matching.people_store import PeopleStore
 from service.engine.clickhouse import ClickHouse

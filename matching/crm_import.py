@@ -16,15 +16,15 @@ from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of
 from matching.contact_hashes import Seal
-from matching.crm_aliases import AliasConflict, settle_aliases
-from matching.crm_changes import Changes, changes_of, fresh_rows
-from matching.crm_columns import CrmColumns, TraitColumn
-from matching.crm_contacts import SealAll
-from matching.crm_missing import take_missing
-from matching.crm_pieces import ReadRows, Rows
-from matching.crm_reading import CrmReader, Refused
-from matching.crm_report import BatchReport, ImportReport, Tally
-from matching.crm_rows import (
+from matching.crm.aliases import AliasConflict, settle_aliases
+from matching.crm.changes import Changes, changes_of, fresh_rows
+from matching.crm.columns import CrmColumns, TraitColumn
+from matching.crm.contacts import SealAll
+from matching.crm.missing import take_missing
+from matching.crm.pieces import ReadRows, Rows
+from matching.crm.reading import CrmReader, Refused
+from matching.crm.report import BatchReport, ImportReport, Tally
+from matching.crm.rows import (
     CrmBatch,
     CrmFileError,
     CrmFormat,
@@ -33,9 +33,9 @@ from matching.crm_rows import (
     read_batches,
     read_rows,
 )
-from matching.crm_rows_store import DIGEST_FIRST, LOOK_AGAIN
-from matching.crm_statistics import FileStatistics
-from matching.crm_values import TraitType
+from matching.crm.rows_store import DIGEST_FIRST, LOOK_AGAIN
+from matching.crm.statistics import FileStatistics
+from matching.crm.values import TraitType
 from matching.customer_store import CustomerStore
 from matching.ids import NOBODY
 

@@ -17,7 +17,7 @@ from pyroaring import BitMap
 
 from matching import customer_traits_store
 from matching.bitmaps import bitmap_of
-from matching.crm_rows_store import CrmRowsStore
+from matching.crm.rows_store import CrmRowsStore
 from matching.customer_traits_store import BROWSER_SOURCE, CustomerTrait
 from matching.identification import is_blocked
 from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST, CrmId, VisitorId

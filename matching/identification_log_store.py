@@ -16,9 +16,9 @@ from matching.bitmaps import bitmap_of
 from matching.columns_store import MILLISECONDS, all_columns, blocks_of_columns
 from matching.identification import METHODS, UNKNOWN_METHOD, Observations
 from matching.ids import NOBODY, ORDINAL_LAST, VISITOR_FIRST
+from matching.linking.votes import Block
 from matching.rows_store import all_numbers
 from matching.sql import sql
-from matching.votes import Block
 
 VISITORS_PER_QUERY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
 UNKNOWN_CODE: Final = 15

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from matching.bitmaps import BLOCK, bitmap_of, bitmap_of_mask, mask_of, ordinals_of
-from matching.deciding import link, status_of_each
 from matching.ids import NOBODY, ORDINAL_LAST, VISITOR_FIRST
-from matching.links import STATUSES, Changes, Limits, Links, LinkStatus
+from matching.linking.deciding import link, status_of_each
+from matching.linking.links import STATUSES, Changes, Limits, Links, LinkStatus
 
 __all__ = [
     "STATUSES",

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of
-from matching.deciding import status_of_each
 from matching.identification import (
     METHOD_CODES,
     UNKNOWN_METHOD,
@@ -26,8 +25,9 @@ from matching.identification_log_store import (
     IdentificationLog,
     joined_observations,
 )
-from matching.links import NO_CHANGES, Limits, Links, LinkStatus
-from matching.links_renewal import ROWS_PER_VISITOR_READ, LinksRenewal, Renewal
+from matching.linking.deciding import status_of_each
+from matching.linking.links import NO_CHANGES, Limits, Links, LinkStatus
+from matching.linking.renewal import ROWS_PER_VISITOR_READ, LinksRenewal, Renewal
 from matching.people import Identity, People
 from matching.rows_store import all_numbers, ticks
 from matching.sql import sql

@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from matching.contact_hashes import Seal, contact_hash, crm_id_of, redact_json, redact_text
-from matching.crm_rows import UNREADABLE, Row
-from matching.crm_values import TraitType, TraitValue, is_blank, read_text, read_trait
+from matching.crm.rows import UNREADABLE, Row
+from matching.crm.values import TraitType, TraitValue, is_blank, read_text, read_trait
 from matching.other_ids import RULES, judged
 
 THIRD_PARTY: Final = "third_party:"

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 import msgspec
 
 from matching.contact_hashes import Seal
-from matching.crm_rows import Row
-from matching.crm_values import TraitValue
+from matching.crm.rows import Row
+from matching.crm.values import TraitValue
 from matching.partner_facts import VISITORS_PER_ID_MAX
 from matching.third_party_rows import PARTNER_ID, NamedRow, Refused, TraitColumns, TraitRows
 

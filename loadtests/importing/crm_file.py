@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from matching.crm_columns import CrmColumns, TraitColumn
-from matching.crm_values import TraitType
+from matching.crm.columns import CrmColumns, TraitColumn
+from matching.crm.values import TraitType
 
 COLUMNS: Final = CrmColumns(
     aliases={"loyalty_card": "card", "till_number": "till"},

@@ -12,8 +12,8 @@ from litestar import Request, get, post
 from litestar.types import ControllerRouterHandler
 
 from matching.contact_hashes import crm_id_of, seal
+from matching.crm.report import BatchReport
 from matching.crm_import import CrmFileError
-from matching.crm_report import BatchReport
 from service.api.auth import Scope, needs
 from service.api.errors import Invalid, NotFound
 from service.api.named_site import find_site

@@ -14,8 +14,8 @@ import msgspec
 
 from audiences.rfm import RFM_TRAITS
 from matching.contact_hashes import seal
+from matching.crm.report import BatchReport, ImportReport, sum_of
 from matching.crm_import import CrmImport, read_batches
-from matching.crm_report import BatchReport, ImportReport, sum_of
 from matching.sealing import Sealer
 from service.engine.engine import Engine
 

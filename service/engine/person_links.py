@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from matching.click_links import CONFIRMED_WITHIN_MS, VISITORS_PER_LINK
 from matching.identification import METHODS, STRENGTHS, Method
 from matching.ids import NOBODY, CrmId, VisitorId
+from matching.linking.click_links import CONFIRMED_WITHIN_MS, VISITORS_PER_LINK
 from matching.people import Limits, LinkStatus, status_of_each
 from matching.person_rows_store import SeenLink, observations_of
 from service.engine.engine import Engine

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from matching.contact_hashes import seal
+from matching.crm.rows import UNREADABLE, CrmFileError
+from matching.crm.values import TraitType, TraitValue, is_blank, read_trait
 from matching.crm_import import CrmColumns, ImportReport, import_customers, read_rows
-from matching.crm_rows import UNREADABLE, CrmFileError
-from matching.crm_values import TraitType, TraitValue, is_blank, read_trait
 from matching.customer_store import CustomerStore
 
 KEY = bytes(range(64))

@@ -10,9 +10,9 @@ import pytest
 from matching.contact_hashes import open_sealed, seal
 from matching.contact_ids_store import ContactIdsStore
 from matching.contact_profiles import open_form
-from matching.crm_aliases import AliasConflict
+from matching.crm.aliases import AliasConflict
+from matching.crm.missing import Missing
 from matching.crm_import import CrmColumns, CrmFileError, CrmImport, ImportReport, read_batches
-from matching.crm_missing import Missing
 from matching.customer_store import CustomerStore, CustomerTrait
 from matching.partner_ids_store import PartnerIdsStore
 from matching.sealing import Sealer

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matching.crm_columns import CrmColumns, TraitColumn
-from matching.crm_rows import CrmFileError, batches_of_rows, read_batches, read_rows
-from matching.crm_statistics import (
+from matching.crm.columns import CrmColumns, TraitColumn
+from matching.crm.rows import CrmFileError, batches_of_rows, read_batches, read_rows
+from matching.crm.statistics import (
     EXACT_MAX,
     ColumnStatistics,
     FileStatistics,
     TopValue,
 )
-from matching.crm_values import TraitType
+from matching.crm.values import TraitType
 
 COLUMNS = CrmColumns(
     aliases={"card": "card"},

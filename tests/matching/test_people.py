@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of, bitmap_of_mask, mask_of, ordinals_of
-from matching.click_links import Clicks, confirmed
-from matching.crowds import Crowds
 from matching.identification import (
     METHOD_CODES,
     METHODS,
@@ -18,7 +16,9 @@ from matching.identification import (
     is_blocked,
 )
 from matching.ids import ORDINAL_LAST, VISITOR_FIRST
-from matching.link_holders import NEWCOMERS_MAX, LinkHolders
+from matching.linking.click_links import Clicks, confirmed
+from matching.linking.crowds import Crowds
+from matching.linking.holders import NEWCOMERS_MAX, LinkHolders
 from matching.people import (
     STATUSES,
     Identity,

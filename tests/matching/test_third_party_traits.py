@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from matching.contact_hashes import contact_hash, seal
-from matching.crm_values import TraitType
+from matching.crm.values import TraitType
 from matching.customer_store import CustomerName, CustomerStore
 from matching.ids import VISITOR_FIRST
 from matching.known_names_store import KnownNamesStore

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.crowds import Crowds
 from matching.identification import UNKNOWN_METHOD
 from matching.ids import NOBODY, VISITOR_FIRST
-from matching.link_holders import LinkHolders
-from matching.links import (
+from matching.linking.crowds import Crowds
+from matching.linking.holders import LinkHolders
+from matching.linking.links import (
     LINKED,
     NO_CHANGES,
     NO_STATUS,
@@ -25,7 +25,7 @@ from matching.links import (
     Limits,
     Links,
 )
-from matching.votes import Candidates, Verdict, weights
+from matching.linking.votes import Candidates, Verdict, weights
 
 Places = NDArray[np.int64]
 HEADROOM: Final = 65_536

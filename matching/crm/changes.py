@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.crm_pieces import NamePiece, ReadRows, Rows, TraitPiece
-from matching.crm_rows_store import CrmRowsStore
-from matching.crm_stored import NameRows, NowOf, Ordinals, TraitRows
+from matching.crm.pieces import NamePiece, ReadRows, Rows, TraitPiece
+from matching.crm.rows_store import CrmRowsStore
+from matching.crm.stored import NameRows, NowOf, Ordinals, TraitRows
 from matching.customer_store import SLOT_OF_ANSWER
 
 _TraitValue = tuple[str, str, float]

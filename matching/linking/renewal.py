@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of, ordinals_of
-from matching.deciding import of_visitors, places_of, verdict_on
 from matching.identification import Observations
 from matching.identification_log_store import IdentificationLog, joined_observations
 from matching.ids import VISITOR_FIRST
-from matching.links import CLICK, NO_CHANGES, PAGE, Changes, Limits
-from matching.standing_links import StandingLinks
-from matching.votes import Candidates, Votes
+from matching.linking.deciding import of_visitors, places_of, verdict_on
+from matching.linking.links import CLICK, NO_CHANGES, PAGE, Changes, Limits
+from matching.linking.standing_links import StandingLinks
+from matching.linking.votes import Candidates, Votes
 
 ROWS_PER_VISITOR_READ: Final = 1_000
 """Reading one visitor's rows by its ordinal costs as much as reading so many rows in passing."""

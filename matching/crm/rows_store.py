@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of
-from matching.crm_stored import Claim, Contested, NameRows, NowOf, Ordinals, TraitRows
+from matching.crm.stored import Claim, Contested, NameRows, NowOf, Ordinals, TraitRows
 from matching.rows_store import all_numbers, all_rows
 from matching.sql import sql
 

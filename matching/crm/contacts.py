@@ -24,9 +24,9 @@ from matching.contact_profiles import (
     ready_hash,
     unknown_from,
 )
-from matching.crm_cells import Cells
-from matching.crm_columns import ADDRESS_NAMES, ADDRESS_TEXTS, CONTACTS, CrmColumns
-from matching.crm_pieces import (
+from matching.crm.cells import Cells
+from matching.crm.columns import ADDRESS_NAMES, ADDRESS_TEXTS, CONTACTS, CrmColumns
+from matching.crm.pieces import (
     ReadRows,
     Refusal,
     name_piece,
@@ -35,8 +35,8 @@ from matching.crm_pieces import (
     rows_with,
     stated_by,
 )
-from matching.crm_rows import CrmBatch
-from matching.crm_values import is_blank, read_date, read_text
+from matching.crm.rows import CrmBatch
+from matching.crm.values import is_blank, read_date, read_text
 
 SealAll = Callable[[Sequence[bytes]], list[str]]
 """Seals many hashes of one length."""

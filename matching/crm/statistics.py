@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.crm_cells import ABSENT, Cells
-from matching.crm_columns import CrmColumns, TraitColumn
-from matching.crm_rows import CrmBatch
-from matching.crm_trait_values import trait_values
-from matching.crm_values import TraitType, is_blank
+from matching.crm.cells import ABSENT, Cells
+from matching.crm.columns import CrmColumns, TraitColumn
+from matching.crm.rows import CrmBatch
+from matching.crm.trait_values import trait_values
+from matching.crm.values import TraitType, is_blank
 
 EXACT_MAX: Final = 65_536
 """Up to so many different values are counted exactly; beyond, to about half a per cent."""

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 
 from matching.contact_hashes import Seal, redact_json, redact_text
-from matching.crm_cells import ABSENT
-from matching.crm_columns import GOOGLE_ANSWERS, CrmColumns, TraitColumn
-from matching.crm_contacts import ContactReader, SealAll
-from matching.crm_pieces import (
+from matching.crm.cells import ABSENT
+from matching.crm.columns import GOOGLE_ANSWERS, CrmColumns, TraitColumn
+from matching.crm.contacts import ContactReader, SealAll
+from matching.crm.pieces import (
     ReadRows,
     Refusal,
     TraitPiece,
@@ -23,9 +23,9 @@ from matching.crm_pieces import (
     rows_with,
     stated_by,
 )
-from matching.crm_rows import CrmBatch
-from matching.crm_trait_values import TraitValues, trait_values
-from matching.crm_values import TEXT_CHARS_MAX, is_blank, read_boolean, read_text
+from matching.crm.rows import CrmBatch
+from matching.crm.trait_values import TraitValues, trait_values
+from matching.crm.values import TEXT_CHARS_MAX, is_blank, read_boolean, read_text
 from matching.identification import is_blocked
 
 Refused = Callable[[str, str], bool]

@@ -13,9 +13,9 @@ from pyroaring import BitMap
 
 from matching.bitmaps import ordinals_of
 from matching.contact_profiles import FORM_OF
-from matching.crm_columns import ADDRESS_TEXTS
-from matching.crm_rows_store import CrmRowsStore
-from matching.crm_stored import NameRows
+from matching.crm.columns import ADDRESS_TEXTS
+from matching.crm.rows_store import CrmRowsStore
+from matching.crm.stored import NameRows
 from matching.customer_store import SLOT_OF_ANSWER, CustomerStore
 
 SHARE_MAX: Final = 0.1

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from matching.contact_profiles import FORM_OF, SPACES
-from matching.crm_values import TraitType
+from matching.crm.values import TraitType
 
 CONTACTS: Final = ("email", "phone")
 ADDRESS_NAMES: Final = ("first_name", "last_name")

@@ -7,12 +7,12 @@ have been without it. Nothing here reads or stores.
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.click_links import Clicks, confirmed, within_link_limit
 from matching.identification import Observations
 from matching.ids import NOBODY, ORDINAL_LAST, VISITOR_FIRST
-from matching.links import CLICK, PAGE, STRENGTH_OF, Limits, Links, LinkStatus
-from matching.standing_links import StandingLinks
-from matching.votes import Block, Verdict, Votes
+from matching.linking.click_links import Clicks, confirmed, within_link_limit
+from matching.linking.links import CLICK, PAGE, STRENGTH_OF, Limits, Links, LinkStatus
+from matching.linking.standing_links import StandingLinks
+from matching.linking.votes import Block, Verdict, Votes
 
 Places = NDArray[np.int64]
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from matching.crm_values import TEXT_CHARS_MAX, TraitType, is_blank, read_trait
+from matching.crm.values import TEXT_CHARS_MAX, TraitType, is_blank, read_trait
 
 _NUMBERS: Final = re.compile(r"(?:[+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?\n)*")
 # Why no leading zero: a post code or card number is no quantity.

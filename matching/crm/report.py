@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from matching.crm_aliases import AliasConflict
-from matching.crm_missing import Missing
-from matching.crm_rows import CrmBatch
-from matching.crm_statistics import ColumnStatistics
+from matching.crm.aliases import AliasConflict
+from matching.crm.missing import Missing
+from matching.crm.rows import CrmBatch
+from matching.crm.statistics import ColumnStatistics
 
 LINES_SHOWN_MAX: Final = 10_000
 _SHOWN: Final = re.compile(r"'.*'|\"[^\"]*\"|\d+(?= (fields|characters|members))")

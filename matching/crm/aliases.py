@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from pyroaring import BitMap
 
-from matching.crm_stored import Claim, NameRows
+from matching.crm.stored import Claim, NameRows
 from matching.customer_store import CustomerStore
 
 

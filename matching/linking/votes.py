@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.click_links import Clicks, confirmed, within_link_limit
 from matching.identification import UNKNOWN_METHOD
 from matching.ids import NOBODY
-from matching.links import (
+from matching.linking.click_links import Clicks, confirmed, within_link_limit
+from matching.linking.links import (
     CLICK,
     LINKED,
     NO_STATUS,

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from matching.crm_cells import ABSENT, Cells
-from matching.crm_trait_values import TraitValues
+from matching.crm.cells import ABSENT, Cells
+from matching.crm.trait_values import TraitValues
 
 Rows = NDArray[np.int64]
 

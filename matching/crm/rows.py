@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
-from matching.crm_cells import Cells, cells_of_arrow, cells_of_values
+from matching.crm.cells import Cells, cells_of_arrow, cells_of_values
 
 Row = tuple[int, dict[str, Any]]
 
