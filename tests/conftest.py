@@ -135,6 +135,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         or getattr(item, "callspec", None) is None
         or item.callspec.params.get("shared_database") != "http"  # type: ignore[attr-defined]
     ]
+    # Why: a file is one process's work, and a slow one that begins last is waited for by all.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", params=["embedded", "http"])

@@ -21,7 +21,7 @@ from matching.customer_traits_store import CustomerTrait, insert_traits
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity, People
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 SETTINGS = RfmSettings(
     segments=(SegmentRange(segment="all", recency=(1, 5), frequency_monetary=(1, 5)),)

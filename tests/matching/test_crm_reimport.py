@@ -17,7 +17,7 @@ from matching.customer_store import CustomerStore, CustomerTrait
 from matching.partner_ids_store import PartnerIdsStore
 from matching.sealing import Sealer
 
-pytestmark = pytest.mark.clickhouse
+pytestmark = [pytest.mark.clickhouse, pytest.mark.embedded]
 
 KEY = bytes(range(64))
 COLUMNS = msgspec.toml.decode(

@@ -36,7 +36,7 @@ from service.engine.subjects import Subject
 from service.metrics import Balance
 from service.tag.tokens import Keys
 
-pytestmark = [pytest.mark.clickhouse, pytest.mark.embedded]
+pytestmark = [pytest.mark.clickhouse, pytest.mark.embedded, pytest.mark.slow]
 
 KEYS: Final = Keys({1: bytes(32)})
 NOW_S: Final = 1_795_000_000

@@ -34,7 +34,7 @@ from service.tag.steps import DropReason
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Click, Keys, make_click
 
-pytestmark = pytest.mark.clickhouse
+pytestmark = [pytest.mark.clickhouse, pytest.mark.embedded]
 
 NOW_US = time.time_ns() // 1000
 KEYS = Keys({1: bytes(32)})

@@ -22,7 +22,7 @@ from service.tag.record import Kind, Meta, write_record
 from service.tag.spool import Spool, SpoolSettings, writer_name
 from service.tag.tokens import Keys
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.slow]
 
 KEYS = Keys({1: bytes(32)})
 LAST = Identity.LAST_AUTHENTICATED

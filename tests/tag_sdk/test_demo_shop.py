@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 VISITOR = "9f3ac1d27be04d5c8a61f0b3e4d2a7c9"
 CARD = {

@@ -28,7 +28,7 @@ from matching.ids import VISITOR_FIRST
 from matching.partner_ids_store import PartnerIdColumns, PartnerIdsStore
 from matching.people import Identity, People
 
-pytestmark = pytest.mark.clickhouse
+pytestmark = [pytest.mark.clickhouse, pytest.mark.embedded]
 
 AT_MS = 1_795_219_200_000
 DAY_MS = 86_400_000
