@@ -261,7 +261,7 @@ def test_saying_no_as_well_never_permits_more(signals: Signals, use: Use, field:
     for default in ("allow", "deny"):
         before = ask(signals, use, DSP, "allow" if default == "allow" else "deny")
         after = ask(refused, use, DSP, "allow" if default == "allow" else "deny")
-        # Why not those two: they take the place of another word, or of an unreadable or missing one.
+        # Why not those two: they take the place of another word, an unreadable or a missing one.
         if field not in {"explicit", "us_privacy"}:
             assert before.allowed or not after.allowed
     assert not ask(refused, Use.SYNC, DSP).allowed
