@@ -47,7 +47,11 @@ def rows_query(selection: Selection) -> str:
         return "event_rows"
     lines = sum(each.field.startswith(LINE_PREFIX) for each in selection.where)
     few = lines <= PROMOTED_LINES_MAX and len(selection.where) - lines <= PROMOTED_OTHERS_MAX
-    promoted = few and all(_is_promoted(each) for each in selection.where)
+    # Why: where no line of an event has any promoted property, its columns hold no lines at all.
+    needs_line = not lines or any(
+        each.op is not Op.IS_NOT and each.field.startswith(LINE_PREFIX) for each in selection.where
+    )
+    promoted = few and needs_line and all(_is_promoted(each) for each in selection.where)
     if promoted and selection.field in PROMOTED_NUMBERS | {""}:
         return "event_rows_promoted"
     return "event_rows_where"

@@ -44,6 +44,8 @@ FILES_OF_OURS: Final = 24
 HTTP_VARIABLE: Final = "JUMELLE_HTTP"
 """`routes` serves the tag by its ASGI routes alone."""
 PARENT_SEEN_EVERY_S: Final = 1.0
+PARENT_VARIABLE: Final = "JUMELLE_TAG_PARENT"
+"""Names the process that started this tag process, which ends without it."""
 WORKERS_SEEN_EVERY_S: Final = 0.5
 
 log: Final = logging.getLogger("jumelle.serve")
@@ -108,7 +110,7 @@ def serve_tag(
     balance = Balance(BalanceOf.DOOR)
     part = TagProcess(data, worker=own, settings=spool, balance=balance)
     log.info("serving", extra=fields(role="tag", worker=own, url=f"http://{host}:{port}"))
-    parent = os.getppid() if own else 0
+    parent = int(os.environ[PARENT_VARIABLE]) if own else 0
     # Why: what is alive now stays for ever, and a request makes no cycles; collecting seldom is
     # worth one or two parts in a hundred.
     gc.freeze()
@@ -149,7 +151,9 @@ class Workers:
                 self._running[number] = self._start(number)
 
     def _start(self, number: int) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([*self._command, str(number)])  # noqa: S603 - our own program
+        # Why told: a worker that asks later whose child it is may have lost its parent already.
+        told = os.environ | {PARENT_VARIABLE: str(os.getpid())}
+        return subprocess.Popen([*self._command, str(number)], env=told)  # noqa: S603 - our own
 
 
 def run_server(
@@ -180,9 +184,9 @@ def run_server(
     server = uvicorn.Server(settings_)
     if parent:
         threading.Thread(target=_stop_without, args=(parent, server), daemon=True).start()
-    # Why: the server raises its signal again once it has answered everybody; by then there is only
-    # the database to close.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    # Why: the server listens for signals a moment from now, and one that comes before must end it
+    # too; and it raises its signal again once it has answered everybody.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     with suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pyroaring import BitMap
 
 from audiences.conditions import Condition, Op
 from audiences.event_selection import Selection, rows_query
@@ -283,6 +284,21 @@ def test_counts_and_sums_equal_a_naive_reading(
         for identity in Identity:
             found = set(criteria.bitmap(rule, identity, NOW_MS))
             assert found == naive_did(rows, rule, identity), (rows_query_of(rule), rule)
+
+
+def test_lines_of_which_no_known_property_is_told_are_lines(shop: Any) -> None:
+    """What a line does not tell is not the value: so too where no line of an event tells it."""
+    lines = [[{"sizes": ["M"]}], [{"sizes": ["M"]}, {"category": "Bikes"}], [], [5], "none"]
+    shop.more_customers = BitMap([4, 5])
+    shop.fill(
+        [
+            {"event": "Page", "customer": 1 + i, "properties": {"products": each}}
+            for i, each in enumerate(lines)
+        ]
+    )
+    where = [Condition(field="products.category", op=Op.IS_NOT, value="Bikes")]
+    rule = Did(event="Page", where=where)
+    assert set(shop.criteria().bitmap(rule, Identity.LAST_AUTHENTICATED, NOW_MS)) == {1, 2, 4}
 
 
 def rows_query_of(rule: Did) -> str:

@@ -156,7 +156,16 @@ def test_the_cache_drops_what_was_not_used_for_longest() -> None:
         pytest.param([], "total", "event_rows", id="sum"),
         pytest.param([], "points", "event_rows_where", id="sum of any field"),
         pytest.param([("products.category", Op.IS, "x")], "", "event_rows_promoted", id="category"),
-        pytest.param([("products.name", Op.IS_NOT, "x")], "", "event_rows_promoted", id="is_not"),
+        pytest.param([("url", Op.IS_NOT, "x")], "", "event_rows_promoted", id="is_not"),
+        pytest.param(
+            [("products.name", Op.IS_NOT, "x")], "", "event_rows_where", id="line or none"
+        ),
+        pytest.param(
+            [("products.name", Op.IS_NOT, "x"), ("products.sku", Op.IS, "x")],
+            "",
+            "event_rows_promoted",
+            id="is_not of a line that has another property",
+        ),
         pytest.param([("products.price", Op.AT_LEAST, 5)], "", "event_rows_promoted", id="price"),
         pytest.param([("products.price", Op.AT_MOST, 5)], "", "event_rows_where", id="0 or none"),
         pytest.param([("products.sku", Op.EXISTS, None)], "", "event_rows_where", id="exists"),

@@ -99,9 +99,12 @@ class House:
             self.waits(lambda: HTTP.get(f"{url}/livez").status_code == 200, child)
             yield child
         finally:
-            if child.poll() is None:
-                child.terminate()
-            child.wait(timeout=30)
+            child.terminate()
+            try:
+                child.wait(timeout=30)
+            finally:
+                child.kill()
+                child.wait()
 
     def waits(
         self, for_: Callable[[], bool], child: "subprocess.Popen[bytes] | None" = None
