@@ -49,6 +49,7 @@ __all__ = [
 HISTORY_ROWS_MAX: Final = 200
 SLICE: Final = 1 << 20
 """So many visitors are read at a time, 20 bytes a row."""
+_NO_CHUNK: Final = (1 << 64) - 1
 _BY_KEY_MAX: Final = 10_000  # a server takes 128 KiB for one parameter
 _READ_AGAIN_PART: Final = 100
 """With more visitors to be read again than one row in so many, reading everybody is cheaper."""
@@ -144,6 +145,14 @@ class ConsentStore:
             self._touched.clear()
             return self._classes
 
+    def stands(self, visitors: Sequence[int], *, before_chunk: int) -> dict[int, Stands]:
+        """Read what stood of these visitors before a chunk; who never spoke is not there."""
+        found: dict[int, Stands] = {}
+        for start in range(0, len(visitors), _BY_KEY_MAX):
+            some = visitors[start : start + _BY_KEY_MAX]
+            found |= self._stands_of(some, before_chunk=before_chunk)
+        return found
+
     def standing(self, visitor: int) -> Standing | None:
         """Give what stands for one visitor; None when it was never heard of."""
         return self._standing(visitor, skip=0)
@@ -210,11 +219,13 @@ class ConsentStore:
             return None
         return Standing(signals=signals_of(found), site=found.site)
 
-    def _stands_of(self, visitors: Sequence[int], *, skip: int = 0) -> dict[int, Stands]:
+    def _stands_of(
+        self, visitors: Sequence[int], *, skip: int = 0, before_chunk: int = _NO_CHUNK
+    ) -> dict[int, Stands]:
         """Read what stands of these visitors, without what each said in its newest rows."""
         found = self._client.query(
             sql("consent_standing"),
-            parameters={"visitors": visitors, "skip": skip},
+            parameters={"visitors": visitors, "skip": skip, "before_chunk": before_chunk},
             query_formats={"String": "bytes"},
         )
         texts = {text for _, history, __ in found.result_rows for text in history}

@@ -5,13 +5,13 @@ offer, when two tag processes took them: it waits, and its row is made with the 
 held here can be read back from the table. A partner that keeps our id answers with its offer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from matching.partner_facts import Direction, Partner, TokenPlace
 from matching.partner_ids_store import Offer, PartnerIdsStore, WaitingId
 from service.engine.partner_row import PartnerRow
-from service.tag.record import Record
+from service.tag.record import Kind, Record
 from service.tag.tokens import CALLBACK_LIVES_S
 
 BEFORE_ITS_OFFER: Final = 1 << 31
@@ -21,6 +21,9 @@ WAITING_MAX: Final = 100_000
 CONFIRMS_MS: Final = 30 * 86_400_000
 """Within so long a second offer must bring an id that came without a token of ours."""
 UNCONFIRMED: Final = "unconfirmed"
+NO_CONSENT: Final = "no_consent"
+Allows = Callable[[Partner, int, int], bool]
+"""Tells whether a visitor's consent lets an id be kept that came in this row."""
 
 
 class Callbacks:
@@ -45,7 +48,17 @@ class Callbacks:
         for each in store.waiting(since_ms=since_ms, before_chunk=before_chunk):
             self._must_wait(each)
 
-    def offered(self, record: Record, partner: Partner, visitor: int) -> list[PartnerRow]:
+    def awaited(self, records: Sequence[Record], ordinal: Callable[[bytes], int]) -> set[int]:
+        """Name the visitors to whose offers an id comes in these records, or came before them."""
+        offers = [each for each in records if each.kind is Kind.OFFER]
+        came = {each.meta.nonce for each in records if each.kind is Kind.PARTNER_ID}
+        came |= self._waiting.keys()
+        found = {self._offers[nonce].visitor for nonce in came & self._offers.keys()}
+        return found | {ordinal(each.visitor) for each in offers if each.meta.nonce in came}
+
+    def offered(
+        self, record: Record, partner: Partner, visitor: int, allows: Allows
+    ) -> list[PartnerRow]:
         """Give an offer's row, and that of an id that waited for it."""
         at_ms, nonce = record.received_us // 1000, record.meta.nonce
         browser = record.meta.agent
@@ -60,7 +73,7 @@ class Callbacks:
         early = self._waiting.pop(nonce, None)
         if early is not None:
             place = record.row | BEFORE_ITS_OFFER
-            rows.append(self._answer(place, early, partner, offer))
+            rows.append(self._answer(place, early, partner, offer, allows))
         return rows
 
     def _ours(self, record: Record, partner: Partner, visitor: int) -> list[PartnerRow]:
@@ -73,7 +86,7 @@ class Callbacks:
         row = self._row(place, at_ms, partner, "stored", "", nonce, visitor, uid)
         return [row._replace(browser=record.meta.agent)]
 
-    def returned(self, record: Record, partner: Partner) -> PartnerRow:
+    def returned(self, record: Record, partner: Partner, allows: Allows) -> PartnerRow:
         """Give the row of an id that a partner brought."""
         meta, at_ms = record.meta, record.received_us // 1000
         offer = self._offers.get(meta.nonce)
@@ -86,7 +99,7 @@ class Callbacks:
             )
         came = WaitingId(nonce=meta.nonce, partner=partner.key, id=meta.uid, at_ms=at_ms)
         if offer is not None:
-            return self._answer(record.row, came, partner, offer)
+            return self._answer(record.row, came, partner, offer, allows)
         if meta.nonce in self._answered:
             return self._row(record.row, at_ms, partner, "refused", "answered", meta.nonce)
         if not self._must_wait(came):
@@ -110,7 +123,9 @@ class Callbacks:
         self._waiting[came.nonce] = came
         return True
 
-    def _answer(self, place: int, came: WaitingId, partner: Partner, offer: Offer) -> PartnerRow:
+    def _answer(
+        self, place: int, came: WaitingId, partner: Partner, offer: Offer, allows: Allows
+    ) -> PartnerRow:
         if offer.partner != came.partner:
             # Why no visitor: an offer to another partner does not prove whose id this is.
             return self._row(place, came.at_ms, partner, "refused", "no_offer", came.nonce)
@@ -118,6 +133,9 @@ class Callbacks:
             return self._row(
                 place, came.at_ms, partner, "deleted", nonce=came.nonce, visitor=offer.visitor
             )
+        if not allows(partner, offer.visitor, place & ~BEFORE_ITS_OFFER):
+            # Why no visitor: who refused is not to be kept as one whose id came.
+            return self._row(place, came.at_ms, partner, "refused", NO_CONSENT, came.nonce)
         del self._offers[came.nonce]
         self._answered[came.nonce] = came.at_ms
         row = self._row(

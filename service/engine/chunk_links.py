@@ -4,7 +4,8 @@ Rows with ordinals come in, columns to be stored go out. What earlier chunks sai
 as far as it counts: clicks for half an hour, and each visitor's newest signals.
 """
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,16 @@ SIGNALS_REMEMBERED: Final = 2_000_000
 SAY_NOTHING_OF_PEOPLE: Final = frozenset({"alias", "group"})
 SIGNED_OUT: Final = "Signed Out"
 """The event that ends what a login began; with or without proof it is none itself."""
+
+
+class SignalsTold(NamedTuple):
+    """What a visitor's record said of consent, where it is not what was said just before."""
+
+    row: int
+    received_ms: int
+    visitor: int
+    signals: str
+    site: str
 
 
 class ChunkLinks:
@@ -51,14 +62,13 @@ class ChunkLinks:
             proof=proofs,
         )
 
-    def consents(self, chunk: int, rows: ChunkRows, people: ChunkOrdinals) -> ConsentColumns:
+    def consents(self, chunk: int, told: Iterable[SignalsTold]) -> ConsentColumns:
         """Give the signals that are not those which the visitor sent last."""
-        changed: list[tuple[Any, ...]] = []
-        for told in _signals_told(rows, people):
-            _, _, visitor, signals, _ = told
-            if self._signals.get(visitor) != signals:
-                self._signals[visitor] = signals
-                changed.append(told)
+        changed: list[SignalsTold] = []
+        for each in told:
+            if self._signals.get(each.visitor) != each.signals:
+                self._signals[each.visitor] = each.signals
+                changed.append(each)
         if len(self._signals) > SIGNALS_REMEMBERED:
             self._signals.clear()
         row, received, visitors, texts, sites = transposed(changed, 5)
@@ -134,7 +144,7 @@ class ChunkLinks:
         return clicked is not None and clicked <= at_ms <= clicked + CLICK_WINDOW_MS
 
 
-def _signals_told(rows: ChunkRows, people: ChunkOrdinals) -> list[tuple[int, int, int, str, str]]:
+def signals_told(rows: ChunkRows, people: ChunkOrdinals) -> list[SignalsTold]:
     """List in the records' order what visitors sent, but not what they sent just before."""
     events = rows.events
     sent = np.flatnonzero(events.of_sender(lambda meta: bool(meta.signals), np.bool_))
@@ -154,7 +164,7 @@ def _signals_told(rows: ChunkRows, people: ChunkOrdinals) -> list[tuple[int, int
     found = _changes(visitor, row, said[sender])
     found = found[visitor[found] != 0]
     return [
-        (place_row, at_ms, whose, senders[code].signals, senders[code].site)
+        SignalsTold(place_row, at_ms, whose, senders[code].signals, senders[code].site)
         for place_row, at_ms, whose, code in zip(
             row[found].tolist(),
             received_ms[found].tolist(),

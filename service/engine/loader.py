@@ -25,7 +25,7 @@ from service.engine.chunk_columns import (
     insert_missing,
     partner_columns,
 )
-from service.engine.chunk_links import CLICK_WINDOW_MS, ChunkLinks
+from service.engine.chunk_links import CLICK_WINDOW_MS, ChunkLinks, SignalsTold, signals_told
 from service.engine.chunk_records import ChunkRecords
 from service.engine.chunk_rows import ChunkRows, rows_of, set_aside
 from service.engine.operation_store import LedgerRow
@@ -34,6 +34,7 @@ from service.engine.partner_row import PartnerRow
 from service.engine.seen_messages import WINDOW_MS, SeenMessages
 from service.engine.spool_reader import Claimed, SpoolReader
 from service.engine.stores import Stores
+from service.engine.sync_consents import SyncConsents
 from service.engine.tombstones import Tombstones
 from service.engine.unloadable import (
     find_unloadable,
@@ -235,10 +236,11 @@ class Loader:
     def _store(self, chunk: int, rows: ChunkRows, *, doubtful: bool) -> int:
         people = ChunkOrdinals(self._stores, chunk, rows, now_ms=self._clock_ms())
         self._drop_unwanted(rows, people)
+        told = signals_told(rows, people)
         for columns, store in (
-            (self._partner_ids(chunk, rows, people), self._stores.partner_ids),
+            (self._partner_ids(chunk, rows, people, told), self._stores.partner_ids),
             (self._links.identifications(chunk, rows, people), self._stores.people),
-            (self._links.consents(chunk, rows, people), self._stores.consents),
+            (self._links.consents(chunk, told), self._stores.consents),
         ):
             there = store.rows_of_chunk(chunk) if doubtful else None
             insert_missing(columns, there, store.insert)
@@ -277,19 +279,22 @@ class Loader:
             columns, None, lambda piece: store.insert_by_visitor(piece, except_rows=owners)
         )
 
-    def _partner_ids(self, chunk: int, rows: ChunkRows, people: ChunkOrdinals) -> PartnerIdColumns:
+    def _partner_ids(
+        self, chunk: int, rows: ChunkRows, people: ChunkOrdinals, told: Sequence[SignalsTold]
+    ) -> PartnerIdColumns:
         found: list[PartnerRow] = []
+        state, visitors = self._state(), self._callbacks.awaited(rows.others, people.visitor)
+        allow = SyncConsents(state, self._stores.consents, chunk, told, visitors=visitors).allow
         for record in rows.others:
-            visitor = people.visitor(record.visitor)
+            visitor, partner = people.visitor(record.visitor), state.partner(record.meta.partner)
             if record.kind is Kind.OTHER_ID and visitor not in self._opted_out:
                 found += self._other_ids.named(record, visitor)
-            if record.kind is not Kind.OFFER and record.kind is not Kind.PARTNER_ID:
+            elif record.kind not in {Kind.OFFER, Kind.PARTNER_ID}:
                 continue
-            partner = self._state().partner(record.meta.partner)
-            if partner is None:
+            elif partner is None:
                 rows.dropped["partner_off"] += 1
             elif record.kind is Kind.OFFER:
-                found += self._callbacks.offered(record, partner, visitor)
+                found += self._callbacks.offered(record, partner, visitor, allow)
             else:
-                found.append(self._callbacks.returned(record, partner))
+                found.append(self._callbacks.returned(record, partner, allow))
         return partner_columns(chunk, found)

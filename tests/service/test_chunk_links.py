@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.engine.chunk_links import ChunkLinks
+from service.engine.chunk_links import ChunkLinks, signals_told
 from service.engine.chunk_records import records_of
 from service.engine.chunk_rows import ChunkRows, rows_of
 from service.engine.event_rows import EventRows
@@ -70,7 +70,7 @@ def test_consents_are_the_changes_one_record_after_the_other(
                 expected.append((row, NOW_US // 1000, who, text))
         rows = rows_from(chunk, number * 100, tombstones)
         assert rows.dropped == Counter()
-        columns = links.consents(number, rows, people)  # type: ignore[arg-type]
+        columns = links.consents(number, signals_told(rows, people))  # type: ignore[arg-type]
         found = zip(
             columns.row, columns.received_at_ms, columns.visitor, columns.signals, strict=True
         )

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from consent_strings import tc_string
 
 from audiences.calendar_days import CalendarDays
+from matching.consent.signals import Signals, encode_signals
 from matching.partner_facts import Direction, TokenPlace
 from matching.partners import Partner, known_facts
 from matching.people import Limits
@@ -123,6 +125,58 @@ def test_a_partner_that_keeps_our_id_knows_it_by_the_offer(workshop: Workshop) -
     ]
     live = workshop.stores.partner_ids.live("ours", as_of_ms=NOW_US // 1000, lives_days=1)
     assert live.ids == ["our-own-id"]
+
+
+def said(signals: str, *, site: str = "shop") -> bytes:
+    """Write what the visitor says of consent, just now."""
+    meta = Meta(site=site, signals=signals)
+    return write_record(Kind.CONSENT, NOW_US + 1, VISITOR, meta, b"")
+
+
+NO_PURPOSE = encode_signals(Signals(gdpr=True, tcf=tc_string(at_ms=NOW_US // 1000)))
+REFUSES = '{"explicit":{"sync":false}}'
+BETWEEN: dict[str, tuple[str, list[str]]] = {
+    "nothing": ("", ["offered", "stored"]),
+    "a permission": ('{"explicit":{"sync":true}}', ["offered", "stored"]),
+    "a refusal of syncs": (REFUSES, ["offered"]),
+    "a refusal of everything": ('{"explicit":{"store":false}}', ["offered"]),
+    "an opt-out": ('{"opted_out":true}', ["offered"]),
+    "Global Privacy Control": ('{"gpc":true}', ["offered"]),
+    "a string that permits nothing": (NO_PURPOSE, ["offered"]),
+    "what cannot be read": ('{"tcf":"x"}', ["offered"]),
+}
+
+
+@pytest.mark.parametrize(("signals", "kept"), BETWEEN.values(), ids=BETWEEN)
+def test_what_is_said_between_offer_and_answer_counts(
+    workshop: Workshop, signals: str, kept: list[str]
+) -> None:
+    """An id that comes back after its visitor refused is not kept, and nothing of it."""
+    between = [said(signals)] if signals else []
+    workshop.loads(offer("plain", 1), *between, answer("plain", 1, "X7abc"))
+    assert [action for _, action, *_ in workshop.rows()] == kept
+    live = workshop.stores.partner_ids.live("plain", as_of_ms=NOW_US // 1000, lives_days=1)
+    assert live.ids == (["X7abc"] if "stored" in kept else [])
+
+
+def test_a_refusal_in_an_earlier_chunk_counts(workshop: Workshop) -> None:
+    """What was said between offer and answer may have been loaded before."""
+    for each in (offer("plain", 1), said(REFUSES), answer("plain", 1, "X7abc")):
+        workshop.loads(each)
+    assert [action for _, action, *_ in workshop.rows()] == ["offered"]
+
+
+def test_what_is_said_after_the_answer_does_not_take_the_id_away(workshop: Workshop) -> None:
+    """An id that came while it was allowed stays; what may be done with it is asked again later."""
+    workshop.loads(offer("plain", 1), answer("plain", 1, "X7abc"), said(REFUSES))
+    assert [action for _, action, *_ in workshop.rows()] == ["offered", "stored"]
+
+
+def test_an_answer_that_waited_counts_as_of_its_offer(workshop: Workshop) -> None:
+    """An id that comes before its offer is judged when the offer comes."""
+    workshop.loads(offer("plain", 2), answer("plain", 1, "X7abc"), said(REFUSES))
+    workshop.loads(offer("plain", 1))
+    assert [action for _, action, *_ in workshop.rows()] == ["offered", "offered"]
 
 
 SECONDS: dict[str, tuple[bytes, bytes, list[str]]] = {
