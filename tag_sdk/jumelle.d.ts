@@ -1,14 +1,17 @@
 /** Types of the global `jumelle` that the tag puts into the page. */
 
+/** Google's words do as well as yes and no; any other word is a no. */
+export type Answer = boolean | "granted" | "denied";
+
 export interface Consent {
   /** Remember this browser and what it does. Without it nothing is stored or sent. */
-  store?: boolean;
-  audiences?: boolean;
-  sync?: boolean;
-  personalise?: boolean;
+  store?: Answer;
+  audiences?: Answer;
+  sync?: Answer;
+  personalise?: Answer;
   /** Google's two fields, for Google alone: both must be `true` before a visitor of the EEA is in a Google seat. */
-  ad_user_data?: boolean;
-  ad_personalization?: boolean;
+  ad_user_data?: Answer;
+  ad_personalization?: Answer;
 }
 
 export type Properties = Record<string, unknown>;
@@ -27,7 +30,8 @@ export interface Jumelle {
   /** Sends "Signed Out", then forgets id, traits and token. */
   reset(): Sent;
   /** The visitor's own answer, `true` or `false`; what is left out, or neither of the two, stays as it was. */
-  consent(answer: Consent): Promise<void>;
+  /** One answer alone is the answer for `store`, `audiences`, `sync` and `personalise`. */
+  consent(answer: Consent | Answer): Promise<void>;
   /** The reference by which a backend can name this browser, or null. */
   anonymousId(): Promise<string | null>;
   ready(then?: () => void): Promise<void>;

@@ -28,9 +28,14 @@ export function watchConsent(onChange) {
   findConsentApis();
 }
 
-/** The visitor's own answer, given through the site's banner. */
+/** The visitor's own answer, given through the site's banner; one word answers everything. */
 export function setExplicit(answer) {
-  const yesOrNo = Object.entries(answer || {}).filter(([, value]) => typeof value === "boolean");
+  const uses = ["store", "audiences", "sync", "personalise"];
+  const given = typeof answer === "object" ? answer || {} : Object.fromEntries(uses.map((use) => [use, answer]));
+  // What is neither yes nor absent is a refusal: nobody knows what else it may mean.
+  const yesOrNo = Object.entries(given).flatMap(([use, word]) =>
+    word == null ? [] : [[use, word === true || word === "granted"]],
+  );
   explicit = { ...explicit, ...Object.fromEntries(yesOrNo) };
   write("consent", explicit);
   changed();
