@@ -92,10 +92,10 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 
     def _totals(self, selection: Selection) -> tuple[NDArray[np.uint32], NDArray[Any]]:
         if selection.field:
-            rows = self.events.rows(selection, self.currencies)
+            rows = self.events.amounts(selection, self.currencies)
             return sum_rows(self.fold(rows), np.ascontiguousarray(rows["amount"]))
         if selection.where:
-            return count_rows(self.fold(self.events.rows(selection, {})))
+            return count_rows(self.fold(self.events.amounts(selection, {})))
         return count_rows(self.fold(self.events.owners(selection)))
 
 

@@ -1,10 +1,12 @@
-"""Which events a criterion looks at, as parameters of one of the three row queries.
+"""Which events a criterion looks at, as parameters of one of the queries for rows.
 
 In goes a selection of events with conditions, out come the query's name and its parameters. Nothing
 here runs it.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +22,8 @@ DAY_LAST: Final = 65_535
 _TEXTS_OF_LINES = ("product_id", "sku", "name", "category", "brand", "variant")
 PROMOTED_TEXTS: Final = frozenset({"url", *(LINE_PREFIX + each for each in _TEXTS_OF_LINES)})
 PROMOTED_NUMBERS: Final = frozenset({"total", "revenue", "products.price", "products.quantity"})
+WHOLE_AMOUNTS: Final = frozenset({"total", "revenue"})
+AMOUNT_MAX: Final = sys.float_info.max
 PROMOTED_LINES_MAX: Final = 2
 PROMOTED_OTHERS_MAX: Final = 1
 """So many conditions has `event_rows_promoted` room for, on lines and on other properties."""
@@ -43,7 +47,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows_query(selection: Selection) -> str:
     """Choose the cheapest query that answers the selection exactly."""
-    if not selection.where and selection.field in {"", "total", "revenue"}:
+    if not selection.where and selection.field in WHOLE_AMOUNTS | {""}:
         return "event_rows"
     lines = sum(each.field.startswith(LINE_PREFIX) for each in selection.where)
     few = lines <= PROMOTED_LINES_MAX and len(selection.where) - lines <= PROMOTED_OTHERS_MAX
@@ -55,6 +59,35 @@ def rows_query(selection: Selection) -> str:
     if promoted and selection.field in PROMOTED_NUMBERS | {""}:
         return "event_rows_promoted"
     return "event_rows_where"
+
+
+def amounts_parameters(
+    selection: Selection, currencies: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Give what `event_amounts` asks for; None where it cannot answer the selection."""
+    column = selection.field or (selection.where[0].field if selection.where else "")
+    if column not in WHOLE_AMOUNTS or len(selection.where) > 1:
+        return None
+    least, most, numbers = -inf, inf, list[float]()
+    for each in selection.where:
+        if each.field != column or not _is_promoted(each):
+            return None
+        numbers = numbers_of(each.value)
+        if each.op in {Op.AT_LEAST, Op.BETWEEN}:
+            # Why finite: what is too large for a number is none.
+            least, most, numbers = numbers[0], [*numbers, AMOUNT_MAX][1], []
+    (other,) = WHOLE_AMOUNTS - {column}
+    return {
+        **owners_parameters(selection),
+        **currency_parameters(currencies),
+        "field": selection.field,
+        "refund": selection.refund,
+        "column": column,
+        "other": other,
+        "least": least,
+        "most": most,
+        "numbers": numbers,
+    }
 
 
 def owners_parameters(selection: Selection) -> dict[str, Any]:

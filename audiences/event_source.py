@@ -19,5 +19,11 @@ class EventSource(Protocol):
     ) -> NDArray[Any]:
         """Give the events that meet the selection, with amounts; when exactly only if asked."""
 
+    def amounts(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
+        """Give visitor, customer and amount of every event that meets the selection.
+
+        Events of amount 0 may be left out where a field is named.
+        """
+
     def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:
         """Give the visitors and customers that did anything on the site."""

@@ -21,6 +21,7 @@ from audiences.event_columns import EventColumns, columns_of, taken, touched_by
 from audiences.event_selection import (
     DAY_LAST,
     Selection,
+    amounts_parameters,
     currency_parameters,
     owners_parameters,
     rows_parameters,
@@ -49,6 +50,15 @@ ROWS: Final = np.dtype(
         ("day", "<u2"),
         ("is_refund", "?"),
         ("amount", "<f8"),
+    ]
+)
+AMOUNTS: Final = np.dtype(
+    [
+        ("visitor", "<u4"),
+        ("customer", "<u4"),
+        ("is_refund", "?"),
+        ("amount", "<f8"),
+        ("other", "<f8"),
     ]
 )
 OWNER_ROWS: Final = np.dtype([("row", "<u4"), ("owner", "<u4")])
@@ -142,6 +152,17 @@ class EventStore:
         source = {"source": "events", "moments": moments}
         parameters = rows_parameters(selection, currencies) | source
         return all_rows(self._client, sql(rows_query(selection)), ROWS, parameters)
+
+    def amounts(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
+        """Give visitor, customer and amount of the events that meet the selection."""
+        parameters = amounts_parameters(selection, currencies)
+        if parameters is None:
+            return self.rows(selection, currencies)
+        rows = all_rows(self._client, sql("event_amounts"), AMOUNTS, parameters)
+        named, other = (np.where(np.isfinite(rows[x]), rows[x], 0.0) for x in ("amount", "other"))
+        refund = rows["is_refund"]
+        rows["amount"] = np.where(refund, -np.abs(np.where(named == 0, other, named)), named)
+        return rows
 
     def daily(self, event: str, first: int, last: int) -> dict[int, Day]:
         """Give who did the event on each day of a span; a day without any is not there."""

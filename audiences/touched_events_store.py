@@ -124,6 +124,10 @@ class TouchedEvents:
             rows[name] = found[name]
         return rows
 
+    def amounts(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
+        """Give the events that meet the selection, with amounts."""
+        return self.rows(selection, currencies)
+
     def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:
         """Give the visitors and customers that did anything on the site."""
         wanted = (self._all["site"] == self._sites[site]) & (self._all["day"] <= last_day)

@@ -8,7 +8,7 @@ from pyroaring import BitMap
 from audiences.conditions import Condition, Op
 from audiences.criterion_cache import Cached, CriterionCache
 from audiences.definitions import AudienceCycleError, UnknownAudienceError
-from audiences.event_selection import Selection, rows_query
+from audiences.event_selection import Selection, amounts_parameters, rows_query
 from audiences.rule import Audience, Everyone, decode_audience, decode_rule
 from matching.customer_traits_store import CustomerTrait, insert_traits
 from matching.ids import VISITOR_FIRST
@@ -180,3 +180,26 @@ def test_the_cheapest_query_that_is_right_is_chosen(
     """Properties are parsed only where a promoted column could answer otherwise."""
     where = [Condition(field=path, op=op, value=value) for path, op, value in conditions]
     assert rows_query(Selection(event="x", last_day=1, where=where, field=field)) == query
+
+
+@pytest.mark.parametrize(
+    ("conditions", "field", "column"),
+    [
+        pytest.param([], "revenue", "revenue", id="sum"),
+        pytest.param([("total", Op.AT_LEAST, 5)], "", "total", id="count"),
+        pytest.param([("total", Op.IN, (5, 6))], "total", "total", id="both of one amount"),
+        pytest.param([("total", Op.AT_LEAST, 5)], "revenue", None, id="of two amounts"),
+        pytest.param([("total", Op.AT_MOST, 5)], "", None, id="0 or none"),
+        pytest.param([("url", Op.IS, "x")], "total", None, id="another property"),
+        pytest.param([("total", Op.AT_LEAST, 5)] * 2, "", None, id="two conditions"),
+        pytest.param([("products.price", Op.AT_LEAST, 5)], "", None, id="of a line"),
+        pytest.param([], "", None, id="neither"),
+    ],
+)
+def test_amounts_alone_are_read_where_they_say_all(
+    conditions: list[tuple[str, Op, Any]], field: str, column: str | None
+) -> None:
+    """The bare query is for one amount of whole messages; everything else asks for rows."""
+    where = [Condition(field=path, op=op, value=value) for path, op, value in conditions]
+    found = amounts_parameters(Selection(event="x", last_day=1, where=where, field=field), {})
+    assert (found and found["column"]) == column
