@@ -14,6 +14,16 @@ from pyroaring import BitMap
 from audiences.behaviour import Behaviour, selection_of
 from audiences.conditions import Op, Value
 from audiences.daily_bitmaps import DailyBitmaps
+from audiences.event_counts import (
+    LEVELS_MAX,
+    EventCounts,
+    Levels,
+    Span,
+    levels_needed,
+    levels_of,
+    within,
+)
+from audiences.event_selection import Selection
 from audiences.event_source import EventSource
 from audiences.rule import (
     Criterion,
@@ -34,13 +44,13 @@ from matching.people import Identity
 
 FEW: Final = 8
 """A base of less than one in so many visitors is asked person by person, not by masks of all."""
-ONCE, NEVER = (1, None), (0, 0)
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Where to look: the world, the people asked for, the day, and who tells what of them.
 
-    `daily` is for a base of everybody; the people of `base` have all their events in `events`.
+    `daily` and `counts` are for a base of everybody; the people of `base` have all their events in
+    `events`. `insertions` counts the inserts of events, None while one is under way.
     """
 
     world: World
@@ -49,6 +59,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     day: int
     events: EventSource
     daily: DailyBitmaps | None
+    counts: EventCounts | None
+    insertions: Callable[[], int | None]
     holders: Callable[[str, Op, Value], BitMap]
     said: Callable[[str, Op, Value], BitMap]
     synced: Callable[[str], BitMap]
@@ -75,15 +87,28 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 raise TypeError("in_audience is answered by leaf(), it depends on other audiences")
 
     def _did(self, criterion: Did) -> BitMap:
-        is_plain = not (criterion.site or criterion.where or criterion.sum)
-        if self.daily is None or not is_plain or criterion.counts() not in (ONCE, NEVER):
+        span = span_of(criterion, self.identity, self.day)
+        if self.counts is None or span is None:
             return self._behaviour().did(criterion)
-        selection = selection_of(criterion, day=self.day)
-        people = self.world.people[self.identity]
-        persons = self.daily.persons(
-            criterion.event, max(0, selection.first_day), selection.last_day, people
-        )
-        return self.base - persons if criterion.counts() == NEVER else persons & self.base
+        low, high = criterion.counts()
+        found = self.counts.within(span, low, high, self.base)
+        if found is None:
+            before = self.insertions()
+            levels = self._levels(span, levels_needed(low, high), insertions=before or 0)
+            found = within(levels, low, high, self.base)
+            # Why: whether an event is counted in that came meanwhile, nobody knows.
+            if before is not None and before == self.insertions():
+                self.counts.put(span, levels)
+        return found
+
+    def _levels(self, span: Span, upto: int, *, insertions: int) -> Levels:
+        if self.daily is not None and upto == 1 and not span.site:
+            people = self.world.people[self.identity]
+            first = max(0, span.first_day)
+            persons = self.daily.persons(span.event, first, span.last_day, people)
+            return Levels(sets=[persons], upto=1, insertions=insertions)
+        persons_and_counts = self._behaviour().counted(selection_of_span(span))
+        return levels_of(*persons_and_counts, insertions=insertions)
 
     def _behaviour(self) -> Behaviour:
         return Behaviour(
@@ -109,6 +134,26 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def _persons(self, holders: BitMap) -> BitMap:
         return persons_of_holders(holders, self.world, self.identity, self.base)
+
+
+def span_of(criterion: Criterion, identity: Identity, day: int) -> Span | None:
+    """Give the events whose number alone decides; None where more does."""
+    if not isinstance(criterion, Did) or criterion.where or criterion.sum:
+        return None
+    if levels_needed(*criterion.counts()) > LEVELS_MAX:
+        return None
+    asked = selection_of(criterion, day=day)
+    return Span(identity, asked.event, asked.site or "", asked.first_day, asked.last_day)
+
+
+def selection_of_span(span: Span) -> Selection:
+    """Give the events that are counted."""
+    return Selection(
+        event=span.event,
+        site=span.site or None,
+        first_day=span.first_day,
+        last_day=span.last_day,
+    )
 
 
 def persons_of_holders(holders: BitMap, world: World, identity: Identity, base: BitMap) -> BitMap:

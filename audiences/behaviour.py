@@ -52,6 +52,10 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
             return self.base - bitmap_of(persons[~inside])
         return bitmap_of(persons[inside]) & self.base
 
+    def counted(self, selection: Selection) -> tuple[NDArray[np.uint32], NDArray[Any]]:
+        """Give everyone who did any of these events, ascending, and how many."""
+        return count_rows(self.fold(self.events.owners(selection)))
+
     def did_in_order(self, criterion: DidInOrder) -> BitMap:
         """Give everyone who did the steps one after the other."""
         found = [
@@ -96,7 +100,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
             return sum_rows(self.fold(rows), np.ascontiguousarray(rows["amount"]))
         if selection.where:
             return count_rows(self.fold(self.events.amounts(selection, {})))
-        return count_rows(self.fold(self.events.owners(selection)))
+        return self.counted(selection)
 
 
 def selection_of(criterion: Did, *, day: int) -> Selection:

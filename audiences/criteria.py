@@ -19,6 +19,7 @@ from audiences.criterion_cache import Cached, CacheKey, CriterionCache
 from audiences.daily_bitmaps import DailyBitmaps
 from audiences.definitions import AudienceCycleError, UnknownAudienceError
 from audiences.evaluate import Leaf, evaluate
+from audiences.event_counts import EventCounts
 from audiences.event_selection import Selection
 from audiences.event_store import EventStore
 from audiences.rule import Criterion, InAudience, Rule
@@ -36,7 +37,8 @@ NEVER_STALE: Final = 1 << 62
 class Criteria:
     """The criteria over one world; bitmaps that come out are shared and must not be changed.
 
-    `loaded_until_ms` tells up to when all that came is in the tables.
+    `loaded_until_ms` tells up to when all that came is in the tables, `insertions` how many inserts
+    of events there were, None while one is under way.
     """
 
     def __init__(
@@ -50,12 +52,15 @@ class Criteria:
         built: Callable[[str], BitMap],
         cache: CriterionCache | None = None,
         loaded_until_ms: Callable[[], int] = lambda: NEVER_STALE,
+        insertions: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.events = events
         self.days = days
         self.world = world
         self.cache = CriterionCache() if cache is None else cache
         self.daily = DailyBitmaps(events.daily)
+        self.counts = EventCounts()
+        self.insertions = insertions
         self.traits = TraitMemory(traits)
         self.synced = synced
         self.loaded_until_ms = loaded_until_ms
@@ -72,13 +77,15 @@ class Criteria:
             self.daily.forget_all()
             self.traits.forget()
             self.cache.forget_older(world.data_version)
+            return self.over(world, counts=EventCounts())
         return self.over(world)
 
-    def over(self, world: World) -> "Criteria":
-        """Give the criteria over another world with all memory of this one."""
+    def over(self, world: World, *, counts: EventCounts | None = None) -> "Criteria":
+        """Give the criteria over another world with all memory of this one, or other counts."""
         new = object.__new__(Criteria)
         new.__dict__ |= self.__dict__
         new.world = world
+        new.counts = self.counts if counts is None else counts
         new._left_out = {}
         new._bases = {identity: world.base(identity) for identity in world.people}
         return new
@@ -120,11 +127,27 @@ class Criteria:
             )
             found = self.cache.get(key)
             if found is None:
-                found = self._answers(identity, day).of(criterion)
+                found = self.answers(identity, day).of(criterion)
                 self.cache.put(key, Cached(criterion=criterion, members=found))
             return found
 
         return answer
+
+    def answers(self, identity: Identity, day: int) -> Answers:
+        """Give what answers criteria for everybody, with nothing cached but days and counts."""
+        return Answers(
+            world=self.world,
+            identity=identity,
+            base=self.base(identity),
+            day=day,
+            events=self.events,
+            daily=self.daily,
+            counts=self.counts,
+            insertions=self.insertions,
+            holders=self.traits.holders,
+            said=self.traits.said,
+            synced=self.synced,
+        )
 
     def known_events(self, events: Iterable[str]) -> frozenset[str]:
         """Tell which of these events have ever come."""
@@ -156,19 +179,6 @@ class Criteria:
             own = found.get(value, BitMap())
             found[value] = with_third_parties(own, who, having=having, people=people, base=base)
         return [TraitValue(value=value, holders=holders) for value, holders in found.items()]
-
-    def _answers(self, identity: Identity, day: int) -> Answers:
-        return Answers(
-            world=self.world,
-            identity=identity,
-            base=self.base(identity),
-            day=day,
-            events=self.events,
-            daily=self.daily,
-            holders=self.traits.holders,
-            said=self.traits.said,
-            synced=self.synced,
-        )
 
     def _audience(
         self, key: str, identity: Identity, answer: Leaf, known: dict[str, BitMap | None]

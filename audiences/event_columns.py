@@ -21,7 +21,7 @@ from audiences.native_block import (
     coded_texts,
     pack_texts,
 )
-from audiences.world import Touched
+from audiences.world import Arrived, Touched
 from matching.bitmaps import bitmap_of
 from matching.ids import NOBODY
 
@@ -70,14 +70,23 @@ def columns_of(columns: EventColumns) -> dict[str, Column]:
     }
 
 
-def touched_by(columns: Mapping[str, Column], day: NDArray[np.int64]) -> Touched:
-    """Note whose the events are, which visitors are bots, and the names and days."""
-    visitor, event = columns["visitor"].values, columns["event"].values
-    owners = bitmap_of(visitor), bitmap_of(columns["customer"].values)
-    bots = bitmap_of(visitor[columns["flags"].values & FLAG_BOT != 0])
-    for each in (*owners, bots):
-        each.discard(NOBODY)
-    return Touched(visitors=owners[0], customers=owners[1], bots=bots, days=_days_of(event, day))
+def touched_by(columns: Mapping[str, Column], day: NDArray[np.int64], number: int) -> Touched:
+    """Note the events of an insert, which visitors are bots, and the names and days."""
+    visitor, event, site = (columns[name].values for name in ("visitor", "event", "site"))
+    is_bot = columns["flags"].values & FLAG_BOT != 0
+    bots = bitmap_of(visitor[is_bot])
+    bots.discard(NOBODY)
+    arrived = Arrived(
+        number=number,
+        events=event.names,
+        event=event.codes[~is_bot],
+        sites=site.names,
+        site=site.codes[~is_bot],
+        visitor=visitor[~is_bot],
+        customer=columns["customer"].values[~is_bot],
+        day=day[~is_bot],
+    )
+    return Touched(arrived=(arrived,), bots=bots, days=_days_of(event, day))
 
 
 def _days_of(event: CodedTexts, day: NDArray[np.int64]) -> frozenset[tuple[str, int]]:

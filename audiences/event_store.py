@@ -32,7 +32,7 @@ from audiences.sql import sql
 from audiences.world import Touched
 from matching.bitmaps import bitmap_of
 from matching.ids import NOBODY, VISITOR_FIRST
-from matching.rows_store import all_rows
+from matching.rows_store import all_numbers, all_rows
 
 __all__ = ["EventColumns", "EventRow", "EventStore"]
 
@@ -92,14 +92,28 @@ class EventStore:
         self._client = client
         self._days = days
         self._touched = Touched()
+        self._insertions, self._is_inserting = 0, False
         self._names: set[str] = set()
 
     def insert(self, columns: EventColumns) -> None:
         """Store the events, each with its calendar day."""
         day = np.clip(self._days.days(np.asarray(columns.at_ms, dtype=np.int64)), 0, DAY_LAST)
         made = columns_of(columns)
-        self._touched |= touched_by(made, day)
-        self._insert("events", made | {"day": Column(type=DATE, values=day)})
+        touched = touched_by(made, day, self._insertions + 1)
+        self._is_inserting = True
+        try:
+            self._insert("events", made | {"day": Column(type=DATE, values=day)})
+        except BaseException:
+            touched = touched.by_owners()  # nobody knows which of them are stored
+            raise
+        finally:
+            self._touched |= touched
+            self._insertions += 1
+            self._is_inserting = False
+
+    def insertions(self) -> int | None:
+        """Count the inserts until now; None while one is under way."""
+        return None if self._is_inserting else self._insertions
 
     def take_touched(self) -> Touched:
         """Tell whose events were stored or erased here since this was last asked."""
@@ -226,9 +240,9 @@ class EventStore:
     def erase(self, *, customers: Sequence[int], visitors: Sequence[int]) -> None:
         """Delete their events for good; one that names another customer only loses its visitor."""
         parameters = {"customers": list(customers), "visitors": list(visitors)}
-        self._touched |= Touched(
-            customers=BitMap(customers), visitors=BitMap(visitors), days_unknown=True
-        )
+        shared = all_numbers(self._client, sql("visitors_of_owners"), {"owners": list(customers)})
+        touched = (bitmap_of(shared) | BitMap(visitors)) - BitMap([NOBODY])
+        self._touched |= Touched(customers=BitMap(customers), visitors=touched, days_unknown=True)
         for step in (
             "erase_keep_others_events",
             "erase_events",

@@ -3,7 +3,8 @@
 Values only: nothing here reads a table or evaluates a rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -14,6 +15,9 @@ from audiences.rule import Audience
 from matching.bitmaps import bitmap_of
 from matching.ids import NOBODY, VISITOR_FIRST
 from matching.people import Identity, People
+
+ARRIVED_MAX: Final = 200_000
+"""Of more events than these only the owners are noted; reading all their events is cheaper then."""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +41,62 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Touched(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Whose events came or went since a moment, by ordinal, and of which names and days."""
+class EventsAsked(Protocol):
+    """An event of a site, or of all where it is empty, on some days."""
 
+    @property
+    def event(self) -> str: ...
+    @property
+    def site(self) -> str: ...
+    @property
+    def first_day(self) -> int: ...
+    @property
+    def last_day(self) -> int: ...
+
+
+class Arrived(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The events of one insert as parallel arrays, without those of bots."""
+
+    number: int
+    """Its place among all inserts; sets that count it in do not count it again."""
+    events: Sequence[str]
+    event: NDArray[np.integer[Any]]
+    """Which of `events` each is; so too `site` and `sites`."""
+    sites: Sequence[str]
+    site: NDArray[np.integer[Any]]
+    visitor: NDArray[np.uint32]
+    customer: NDArray[np.uint32]
+    day: NDArray[np.integer[Any]]
+
+    def persons(self, asked: EventsAsked, people: People) -> NDArray[np.uint32]:
+        """Give the person of each of these events that is asked for."""
+        wanted = self.named(asked.event)
+        wanted &= (self.day >= asked.first_day) & (self.day <= asked.last_day)
+        if asked.site:
+            wanted &= self.on_site(asked.site)
+        return self.whose(wanted, people)
+
+    def whose(self, wanted: NDArray[np.bool_], people: People) -> NDArray[np.uint32]:
+        """Give the person of each of some events; 0 is nobody."""
+        return people.fold(self.visitor[wanted], self.customer[wanted])
+
+    def named(self, *events: str) -> NDArray[np.bool_]:
+        """Tell which events have one of these names."""
+        wanted = [place for place, name in enumerate(self.events) if name in events]
+        return np.isin(self.event, wanted)
+
+    def on_site(self, site: str) -> NDArray[np.bool_]:
+        """Tell which events came on the site."""
+        wanted = [place for place, name in enumerate(self.sites) if name == site]
+        return np.isin(self.site, wanted)
+
+
+class Touched(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What came or went since a moment: events one by one, or whose they are, by ordinal."""
+
+    arrived: tuple[Arrived, ...] = ()
     visitors: BitMap = msgspec.field(default_factory=BitMap)
+    """Owners of events that may have come or gone and do not stand in `arrived`."""
     customers: BitMap = msgspec.field(default_factory=BitMap)
     bots: BitMap = msgspec.field(default_factory=BitMap)
     """Visitors with an event that was flagged as a bot's."""
@@ -49,10 +105,15 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Whether events of any name and day may have gone."""
 
     def __bool__(self) -> bool:
-        return bool(self.visitors or self.customers or self.days or self.days_unknown)
+        owners = self.visitors or self.customers
+        return bool(self.arrived or owners or self.days or self.days_unknown)
 
     def __or__(self, other: "Touched") -> "Touched":
+        arrived = (*self.arrived, *other.arrived)
+        if sum(part.visitor.size for part in arrived) > ARRIVED_MAX:
+            return self.by_owners() | other.by_owners()
         return Touched(
+            arrived=arrived,
             visitors=self.visitors | other.visitors,
             customers=self.customers | other.customers,
             bots=self.bots | other.bots,
@@ -60,14 +121,26 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             days_unknown=self.days_unknown or other.days_unknown,
         )
 
+    def by_owners(self) -> "Touched":
+        """Note of the events that arrived only whose they are."""
+        visitors = [bitmap_of(part.visitor) for part in self.arrived]
+        customers = [bitmap_of(part.customer) for part in self.arrived]
+        nobody = BitMap([NOBODY])
+        return msgspec.structs.replace(
+            self,
+            arrived=(),
+            visitors=BitMap.union(self.visitors, *visitors) - nobody,
+            customers=BitMap.union(self.customers, *customers) - nobody,
+        )
+
 
 def persons_touched(
     touched: Touched, relinked: BitMap, identity: Identity, *, old: World, new: World
 ) -> BitMap:
-    """Give everyone whose criteria may have changed, but for those who came into the base or left.
+    """Give everyone whose events must be read again, but for those who came into the base or left.
 
-    These are the persons, now and before, of every owner of an event that came or went and of every
-    visitor that was linked otherwise.
+    These are the persons, now and before, of every owner of an event that came or went unseen and
+    of every visitor that was linked otherwise.
     """
     was, now = old.people[identity], new.people[identity]
     visitors = touched.visitors | relinked

@@ -104,6 +104,7 @@ class Crowd(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             world=world or self.world,
             synced=lambda _: BitMap(),
             built=lambda _: BitMap(),
+            insertions=self.events.insertions,
         )
 
 

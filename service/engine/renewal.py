@@ -68,6 +68,7 @@ class Renewal:
             synced=self._synced,
             built=self._built,
             loaded_until_ms=self._loaded_until_ms,
+            insertions=self._stores.events.insertions,
         )
 
     def renew(self, old: Criteria, *, everything: bool, traits: bool) -> Criteria:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
 from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
@@ -175,3 +176,23 @@ def test_the_newest_event_of_a_name_is_found_behind_many_others(shop: Any) -> No
     assert shop.events.newest(V1, "Signed Out") == shop.NOW_MS - 5_000
     assert shop.events.newest(V2, "Signed Out") is None
     assert shop.events.newest(2, "Signed Out") is None
+
+
+def test_events_of_an_insert_that_failed_are_noted_by_owner(shop: Any) -> None:
+    """Nobody knows which of them are stored, so their owners are read again; others are counted."""
+    columns = shop.columns([{"event": "Page", "visitor": V1, "customer": 2}])
+    shop.events.take_touched()
+    shop.client.command("rename table events to elsewhere")
+    try:
+        with pytest.raises(DatabaseError):
+            shop.events.insert(columns)
+    finally:
+        shop.client.command("rename table elsewhere to events")
+    touched = shop.events.take_touched()
+    assert (touched.arrived, touched.visitors, touched.customers) == ((), BitMap([V1]), BitMap([2]))
+    before = shop.events.insertions()
+    shop.events.insert(columns)
+    touched = shop.events.take_touched()
+    (arrived,) = touched.arrived
+    assert (arrived.number, touched.visitors) == (before + 1, BitMap())
+    assert shop.events.insertions() == before + 1
