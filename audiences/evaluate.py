@@ -35,12 +35,15 @@ def at_least(k: int, sets: Sequence[BitMap]) -> BitMap:
     if k > len(sets):
         return BitMap()
     # reached[j] holds the members of more than j of the sets seen so far; from the top down, so
-    # that one set lifts a member by one step only.
+    # that one set lifts a member by one step only. Steps from which too few sets are left to come
+    # to k are not kept up, and the large sets go first, while there is little to intersect them with.
     reached = [BitMap() for _ in range(k)]
-    for members in sets:
-        for j in range(k - 1, 0, -1):
+    for place, members in enumerate(sorted(sets, key=len, reverse=True)):
+        least = max(0, k - (len(sets) - place))
+        for j in range(min(k - 1, place), max(0, least - 1), -1):
             reached[j] |= reached[j - 1] & members
-        reached[0] |= members
+        if least == 0:
+            reached[0] |= members
     return reached[-1]
 
 
