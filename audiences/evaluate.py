@@ -24,8 +24,8 @@ def evaluate(rule: Rule, *, base: BitMap, leaf: Leaf) -> BitMap:
         case Not():
             return base - _found(rule.rule, base=base, leaf=leaf)
         case AtLeast():
-            sets = [evaluate(each, base=base, leaf=leaf) for each in rule.of]
-            return at_least(rule.k, sets)
+            sets = [_found(each, base=base, leaf=leaf) for each in rule.of]
+            return at_least(rule.k, sets) & base
         case _:
             return leaf(rule) & base
 

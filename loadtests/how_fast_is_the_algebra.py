@@ -1,7 +1,8 @@
 """How fast is the algebra of rules? Ratios are printed, nothing is asserted but equal counts.
 
 Five rules over thirty traits of random people, evaluated as builds do it, against ClickHouse on a
-wide table and on bitmap states, and DuckDB on a wide table: alternated medians of CPU time. Then
+wide table and on bitmap states, and DuckDB and polars on a wide table: alternated medians of CPU
+time. Then
 200 audiences are stored and taken over as a start does.
 Run: `uv run --group loadtests python loadtests/THIS [PEOPLE]`; `--row` writes its row.
 """
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
+import polars as pl
 from audience_crowd.crowd import NOW_MS
 from pyroaring import BitMap
 from readme_row import write_row
@@ -109,8 +111,9 @@ def main() -> None:
         ducks.register("masks", dict(masks))
         ducks.execute("create table wide as select * from masks")
         ducks.unregister("masks")
+        frame = pl.SQLContext(wide=pl.DataFrame(masks), eager=True)
         del masks
-        told = _compare(sets, client, ducks)
+        told = _compare(sets, client, ducks, frame)
         ducks.close()
         told += _start(client, list(sets.values()))
         clickhouse.close()
@@ -146,7 +149,7 @@ def _fill_states(client: Any, sets: dict[str, BitMap]) -> None:
         client.raw_insert("states", ["name", "members"], row, fmt="RowBinary")
 
 
-def _compare(sets: dict[str, BitMap], client: Any, ducks: Any) -> str:
+def _compare(sets: dict[str, BitMap], client: Any, ducks: Any, frame: "pl.SQLContext[Any]") -> str:
     base = BitMap(range(VISITOR_FIRST, VISITOR_FIRST + PEOPLE))
 
     def leaf(criterion: Any) -> BitMap:
@@ -160,6 +163,7 @@ def _compare(sets: dict[str, BitMap], client: Any, ducks: Any) -> str:
             lambda rule=rule: len(evaluate(rule, base=base, leaf=leaf)),
             lambda text=wide + columns: int(client.query(text).result_rows[0][0]),
             lambda text=wide + columns: int(ducks.execute(text).fetchall()[0][0]),
+            lambda text=wide + columns: int(frame.execute(text).item()),
         ]
         if states:
             text = _of_states(states)
@@ -169,7 +173,7 @@ def _compare(sets: dict[str, BitMap], client: Any, ducks: Any) -> str:
         others = [f"{each / seconds[0]:.0f}x" for each in seconds[1:]]
         told.append(f"{name} {1000 * seconds[0]:.1f} ms ({', '.join(others)})")
         print(f"  {told[-1]}, {counts[0]:,} people", flush=True)
-    return "evaluated in CPU ms (wide table, DuckDB, bitmap states): " + "; ".join(told)
+    return "evaluated in CPU ms (wide table, DuckDB, polars, bitmap states): " + "; ".join(told)
 
 
 def _of_states(expression: str) -> str:
