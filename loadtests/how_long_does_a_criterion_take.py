@@ -1,7 +1,8 @@
 """How long does an uncached behaviour criterion take? Ratios are printed, nothing is asserted.
 
 Each criterion over people, with nothing cached, against the query that answers it for visitors,
-without any identity: alternated medians of CPU time. Once more with the days in memory.
+without any identity, and against the same query on a table that was keyed by person beforehand,
+which must find as many: alternated medians of CPU time. Once more with days and counts in memory.
 Run: `uv run python loadtests/THIS [VISITORS] [EVENTS]`; `--row` writes its row into README.md.
 """
 
@@ -17,9 +18,11 @@ from typing import Any, Final
 from audience_crowd.crowd import NOW_MS, Crowd, open_crowd
 from readme_row import write_row
 
+from audiences.bitmap_states import decode_state
 from audiences.calendar_days import date_of
 from audiences.criteria import Criteria
 from audiences.rule import Did, decode_rule
+from matching.ids import VISITOR_FIRST
 from matching.people import Identity
 
 NUMBERS: Final = [int(each) for each in sys.argv[1:] if each.isdigit()]
@@ -35,6 +38,14 @@ WHERE: Final = ONCE + " and total >= {least:Float64}"
 BY_VISITOR: Final = "select groupBitmapState(visitor) from (select visitor " + SELECTED  # noqa: S608
 COUNT: Final = BY_VISITOR + " group by visitor having count() >= {least:Float64})"
 SUM: Final = BY_VISITOR + " group by visitor having sum(total) >= {least:Float64})"
+PERSONS: Final = """create table deeds engine = MergeTree order by (event, day, visitor) as
+select event, day, flags, total, person as visitor
+from (
+  select event, day, flags, total, toUInt64(visitor - {first:UInt32}) as place,
+    multiIf(customer != 0, customer, place % 5 < 2,
+            toUInt32(1 + place * 2654435761 % {customers:UInt64}), visitor) as person
+  from events
+)"""
 ASKED: Final[list[tuple[str, dict[str, Any], str]]] = [
     ("order once, 30 d", {"event": ORDER, "within_days": 30}, ONCE),
     ("page once, 30 d", {"event": "Page", "within_days": 30}, ONCE),
@@ -63,6 +74,9 @@ def main() -> None:
     """Fill, ask, print."""
     with tempfile.TemporaryDirectory() as folder:
         crowd = open_crowd(Path(folder), visitors=VISITORS, events=EVENTS)
+        crowd.client.command(
+            PERSONS, parameters={"customers": VISITORS // 10, "first": VISITOR_FIRST}
+        )
         told = [_asked(crowd, name, plain, query) for name, plain, query in ASKED]
         crowd.clickhouse.close()
     figure = f"{VISITORS:,} visitors, {EVENTS:,} events: {'; '.join(told)}"
@@ -97,18 +111,29 @@ def _asked(crowd: Crowd, name: str, plain: dict[str, Any], query: str) -> str:
     def by_visitor() -> Any:
         return crowd.client.raw_query(query, parameters=parameters, fmt="RowBinary")
 
-    ways: tuple[Callable[[], Any], ...] = (cold, warm, by_visitor)
-    taken: list[list[float]] = [[], [], []]
+    def by_person() -> Any:
+        asked = query.replace("from events", "from deeds")
+        return crowd.client.raw_query(asked, parameters=parameters, fmt="RowBinary")
+
+    if rule.exactly != 0:
+        assert cold() == decode_state(by_person())[0], name
+    ways: tuple[Callable[[], Any], ...] = (cold, warm, by_visitor, by_person)
+    taken: list[list[float]] = [[] for _ in ways]
     for _ in range(TIMES):
         for times, ask in zip(taken, ways, strict=True):
             started = time.process_time()
             ask()
             times.append(time.process_time() - started)
-    ours, again, theirs = map(statistics.median, taken)
-    print(f"  {name}: {1000 * ours:.0f} ms, again {1000 * again:.0f}, visitors {1000 * theirs:.0f}")
+    ours, again, theirs, keyed = map(statistics.median, taken)
+    print(
+        f"  {name}: {1000 * ours:.0f} ms, again {1000 * again:.0f}, visitors {1000 * theirs:.0f}, "
+        f"persons {1000 * keyed:.0f}",
+        flush=True,
+    )
     return (
-        f"{name} {1000 * ours:.0f} ms = {ours / theirs:.2f} of the visitors' query"
-        f" ({again / theirs:.2f} with the days in memory)"
+        f"{name} {1000 * ours:.0f} ms = {ours / theirs:.2f} of the visitors' query, "
+        f"{ours / keyed:.2f} of one keyed by person ({again / theirs:.2f} with days and counts "
+        "in memory)"
     )
 
 
