@@ -61,10 +61,34 @@ def rows_query(selection: Selection) -> str:
     return "event_rows_where"
 
 
-def amounts_parameters(
+def bare_query(
+    selection: Selection, currencies: Mapping[str, str]
+) -> tuple[str, dict[str, Any]] | None:
+    """Choose a query that reads no more than owners and amounts; None where none can answer."""
+    if len(selection.where) == 1 and not selection.field:
+        (condition,) = selection.where
+        if _is_of_texts(condition):
+            name = "event_owners_of_url" if condition.field == "url" else "event_owners_of_line"
+            return name, owners_parameters(selection) | {
+                "column": condition.field,
+                "texts": texts_of(condition.value),
+                "anywhere": condition.op is Op.CONTAINS,
+            }
+    parameters = _amounts_parameters(selection, currencies)
+    return None if parameters is None else ("event_amounts", parameters)
+
+
+def _is_of_texts(condition: Condition) -> bool:
+    texts = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if condition.op is Op.CONTAINS:
+        return condition.field == "url"
+    whole = condition.op in {Op.IS, Op.IN} and all(isinstance(each, str) for each in texts)
+    return whole and condition.field in PROMOTED_TEXTS and _is_promoted(condition)
+
+
+def _amounts_parameters(
     selection: Selection, currencies: Mapping[str, str]
 ) -> dict[str, Any] | None:
-    """Give what `event_amounts` asks for; None where it cannot answer the selection."""
     column = selection.field or (selection.where[0].field if selection.where else "")
     if column not in WHOLE_AMOUNTS or len(selection.where) > 1:
         return None

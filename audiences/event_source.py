@@ -20,9 +20,9 @@ class EventSource(Protocol):
         """Give the events that meet the selection, with amounts; when exactly only if asked."""
 
     def amounts(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
-        """Give visitor, customer and amount of every event that meets the selection.
+        """Give visitor, customer and, where a field is named, amount of the events that meet it.
 
-        Events of amount 0 may be left out where a field is named.
+        Then events of amount 0 may be left out.
         """
 
     def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:

@@ -21,7 +21,7 @@ from audiences.event_columns import EventColumns, columns_of, taken, touched_by
 from audiences.event_selection import (
     DAY_LAST,
     Selection,
-    amounts_parameters,
+    bare_query,
     currency_parameters,
     owners_parameters,
     rows_parameters,
@@ -168,11 +168,14 @@ class EventStore:
         return all_rows(self._client, sql(rows_query(selection)), ROWS, parameters)
 
     def amounts(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
-        """Give visitor, customer and amount of the events that meet the selection."""
-        parameters = amounts_parameters(selection, currencies)
-        if parameters is None:
+        """Give visitor, customer and, where a field is named, amount of the events that meet it."""
+        bare = bare_query(selection, currencies)
+        if bare is None:
             return self.rows(selection, currencies)
-        rows = all_rows(self._client, sql("event_amounts"), AMOUNTS, parameters)
+        name, parameters = bare
+        if name != "event_amounts":
+            return all_rows(self._client, sql(name), OWNERS, parameters)
+        rows = all_rows(self._client, sql(name), AMOUNTS, parameters)
         named, other = (np.where(np.isfinite(rows[x]), rows[x], 0.0) for x in ("amount", "other"))
         refund = rows["is_refund"]
         rows["amount"] = np.where(refund, -np.abs(np.where(named == 0, other, named)), named)

@@ -8,7 +8,7 @@ from pyroaring import BitMap
 from audiences.conditions import Condition, Op
 from audiences.criterion_cache import Cached, CriterionCache
 from audiences.definitions import AudienceCycleError, UnknownAudienceError
-from audiences.event_selection import Selection, amounts_parameters, rows_query
+from audiences.event_selection import Selection, bare_query, rows_query
 from audiences.rule import Audience, Everyone, decode_audience, decode_rule
 from matching.customer_traits_store import CustomerTrait, insert_traits
 from matching.ids import VISITOR_FIRST
@@ -183,23 +183,32 @@ def test_the_cheapest_query_that_is_right_is_chosen(
 
 
 @pytest.mark.parametrize(
-    ("conditions", "field", "column"),
+    ("conditions", "field", "query"),
     [
-        pytest.param([], "revenue", "revenue", id="sum"),
-        pytest.param([("total", Op.AT_LEAST, 5)], "", "total", id="count"),
-        pytest.param([("total", Op.IN, (5, 6))], "total", "total", id="both of one amount"),
+        pytest.param([], "revenue", "event_amounts", id="sum"),
+        pytest.param([("total", Op.AT_LEAST, 5)], "", "event_amounts", id="count"),
+        pytest.param([("total", Op.IN, (5, 6))], "total", "event_amounts", id="both of one amount"),
         pytest.param([("total", Op.AT_LEAST, 5)], "revenue", None, id="of two amounts"),
         pytest.param([("total", Op.AT_MOST, 5)], "", None, id="0 or none"),
         pytest.param([("url", Op.IS, "x")], "total", None, id="another property"),
         pytest.param([("total", Op.AT_LEAST, 5)] * 2, "", None, id="two conditions"),
-        pytest.param([("products.price", Op.AT_LEAST, 5)], "", None, id="of a line"),
+        pytest.param([("products.price", Op.AT_LEAST, 5)], "", None, id="number of a line"),
+        pytest.param([("products.name", Op.IS, "x")], "", "event_owners_of_line", id="line"),
+        pytest.param([("products.name", Op.IN, ("x", "y"))], "", "event_owners_of_line", id="in"),
+        pytest.param([("products.name", Op.IN, ("x", 5))], "", None, id="number among texts"),
+        pytest.param([("products.name", Op.IS, "")], "", None, id="empty text"),
+        pytest.param([("products.name", Op.CONTAINS, "x")], "", None, id="part of a line's text"),
+        pytest.param([("products.name", Op.IS_NOT, "x")], "", None, id="no such line"),
+        pytest.param([("url", Op.CONTAINS, "x")], "", "event_owners_of_url", id="part of url"),
+        pytest.param([("url", Op.IS, "x")], "", "event_owners_of_url", id="url"),
+        pytest.param([("coupon", Op.IS, "x")], "", None, id="not promoted"),
         pytest.param([], "", None, id="neither"),
     ],
 )
-def test_amounts_alone_are_read_where_they_say_all(
-    conditions: list[tuple[str, Op, Any]], field: str, column: str | None
+def test_what_needs_few_columns_is_asked_barely(
+    conditions: list[tuple[str, Op, Any]], field: str, query: str | None
 ) -> None:
-    """The bare query is for one amount of whole messages; everything else asks for rows."""
+    """Owners alone, or with one amount, are read where they say all; else rows are asked for."""
     where = [Condition(field=path, op=op, value=value) for path, op, value in conditions]
-    found = amounts_parameters(Selection(event="x", last_day=1, where=where, field=field), {})
-    assert (found and found["column"]) == column
+    found = bare_query(Selection(event="x", last_day=1, where=where, field=field), {})
+    assert (found and found[0]) == query
