@@ -61,14 +61,18 @@ class TouchedEventsStore:
         self._client = client
         self._days = days
         self._rows_per_owner = rows_per_owner
+        self._is_ready = False
+        """Whether the tables in memory are there, and empty."""
 
     @contextmanager
     def gather(self, owners: BitMap, asked: Asked) -> Iterator["TouchedEvents"]:
         """Read all events of these owners; they are there until the block ends."""
-        try:
+        if not self._is_ready:
             self._client.command(sql("make_touched_owners"))
             self._client.command(sql("make_touched_events"))
             self._forget()  # should the last time have ended badly
+        self._is_ready = False
+        try:
             if owners:
                 self._client.raw_insert(
                     "touched_owners", ["owner"], ordinals_of(owners).tobytes(), fmt="RowBinary"
@@ -78,6 +82,7 @@ class TouchedEventsStore:
             yield TouchedEvents(self._client, self._days, asked, by_owner=by_owner)
         finally:
             self._forget()
+        self._is_ready = True
 
     def _forget(self) -> None:
         self._client.command(sql("forget_touched_owners"))
