@@ -1,43 +1,18 @@
 """Imports and the engine: what changed is news, and what did not is none."""
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from matching.contact_profiles import open_form
-from service.config import Environment, load_config, prepare_config
 from service.engine.crm_imports import OPEN_MAX, CrmImports, ImportOptions, ImportProblem
 from service.engine.engine import Engine
-from service.metrics import Balance
-from service.tag.tokens import Keys
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.embedded]
 
 FILE = b"crm_id,email,loyalty_card,age,opt_in\n1,p1@example.com,K1,30,yes\n2,,K2,40,no\n"
 OPTIONS = ImportOptions()
-
-
-@pytest.fixture
-def engine(database: Any, tmp_path: Path) -> Iterator[Engine]:
-    """Give an engine on a new installation."""
-    client = database.client()
-    tables = client.query("select name from system.tables where database = currentDatabase()")
-    for (name,) in tables.result_rows:
-        client.command(f"drop table {name} sync")
-    made = Engine(
-        environment=Environment(data=tmp_path, timezone=ZoneInfo("UTC")),
-        config=load_config(prepare_config(tmp_path)),
-        clickhouse=database,
-        keys=Keys.load_or_create(tmp_path / "keys.toml"),
-        balance=Balance(),
-    )
-    made.open()
-    yield made
-    made.jobs.stop()
 
 
 def imports_whole(imports: CrmImports, body: bytes, **options: Any) -> Any:

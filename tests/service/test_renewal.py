@@ -2,10 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from pyroaring import BitMap
@@ -15,9 +11,7 @@ from audiences.rule import decode_audience, decode_rule
 from matching.customer_traits_store import CustomerTrait
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity
-from service.config import Environment, load_config, prepare_config
 from service.engine.engine import Engine
-from service.metrics import Balance
 from service.tag.record import Kind, Meta, write_record
 from service.tag.spool import Spool, SpoolSettings, writer_name
 from service.tag.tokens import Keys
@@ -37,22 +31,11 @@ BUYERS = {"name": "Buyers", "rule": {"type": "did", "event": "Order Completed"}}
 
 
 @pytest.fixture
-def engine(database: Any, tmp_path: Path) -> Iterator[Engine]:
-    """Give an engine over an empty database, with an audience of all who bought."""
-    client = database.client()
-    tables = client.query("select name from system.tables where database = currentDatabase()")
-    for (name,) in tables.result_rows:
-        client.command(f"drop table {name} sync")
-    environment = Environment(data=tmp_path, timezone=ZoneInfo("UTC"))
-    config = load_config(prepare_config(tmp_path))
-    made = Engine(
-        environment=environment, config=config, clickhouse=database, keys=KEYS, balance=Balance()
-    )
-    made.open()
-    made.stores.audiences.save(decode_audience(BUYERS, key="buyers"), made.now_ms())
-    made.define()
-    yield made
-    made.jobs.stop()
+def engine(engine: Engine) -> Engine:
+    """Give the engine an audience of all who bought."""
+    engine.stores.audiences.save(decode_audience(BUYERS, key="buyers"), engine.now_ms())
+    engine.define()
+    return engine
 
 
 def buys(engine: Engine, *customers: str, event: str = "Order Completed") -> None:

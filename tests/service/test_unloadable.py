@@ -3,10 +3,9 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from audiences.calendar_days import CalendarDays
 from matching.partners import load_partners
 from matching.people import Limits
-from service.config import Environment, load_config, prepare_config
 from service.engine.engine import Engine, LoadFailed
 from service.engine.erasure import erase
 from service.engine.loader import Loader
@@ -163,23 +161,6 @@ def test_a_server_time_out_of_range_is_a_bad_record(
     (loaded,) = loader.load_all()
     assert (loaded.stored, loaded.bad) == (1, 1)
     assert rows(database, "select reason from bad_records") == [("time_out_of_range",)]
-
-
-@pytest.fixture
-def engine(database: Any, tmp_path: Path) -> Iterator[Engine]:
-    """Give an engine on a new installation."""
-    client = database.client()
-    tables = client.query("select name from system.tables where database = currentDatabase()")
-    for (name,) in tables.result_rows:
-        client.command(f"drop table {name} sync")
-    environment = Environment(data=tmp_path, timezone=ZoneInfo("UTC"))
-    config = load_config(prepare_config(tmp_path))
-    made = Engine(
-        environment=environment, config=config, clickhouse=database, keys=KEYS, balance=Balance()
-    )
-    made.open()
-    yield made
-    made.jobs.stop()
 
 
 @pytest.mark.clickhouse
