@@ -36,7 +36,7 @@ def at_least(k: int, sets: Sequence[BitMap]) -> BitMap:
         return BitMap()
     # reached[j] holds the members of more than j of the sets seen so far; from the top down, so
     # that one set lifts a member by one step only. Steps from which too few sets are left to come
-    # to k are not kept up, and the large sets go first, while there is little to intersect them with.
+    # to k are not kept up. The large sets go first, while there is little to intersect them with.
     reached = [BitMap() for _ in range(k)]
     for place, members in enumerate(sorted(sets, key=len, reverse=True)):
         least = max(0, k - (len(sets) - place))

@@ -11,8 +11,9 @@ from clickhouse_connect.driver.client import Client
 from pyroaring import BitMap
 
 from audiences.bitmap_states import decode_length, decode_state
-from audiences.conditions import Op, Value, numbers_of, texts_of
+from audiences.conditions import Op, Value
 from audiences.sql import sql
+from audiences.trait_holders_store import stored_holders
 
 
 class ThirdPartyTraitInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,15 +36,7 @@ class ThirdPartyTraitStore:
         """Give the ordinals of whom something that passes is said; `is_not` is no test."""
         if op is Op.IS_NOT:
             raise ValueError("holders() tells of whom it is said; ask for `is` and take the rest")
-        parameters = {
-            "trait": trait,
-            "op": op.value,
-            "texts": texts_of(value),
-            "numbers": numbers_of(value),
-        }
-        query = sql("third_party_trait_holders")
-        state = self._client.raw_query(query, parameters=parameters, fmt="RowBinary")
-        return decode_state(state)[0]
+        return stored_holders(self._client, "third_party_traits", "holder", trait, op, value)
 
     def values(self, trait: str, *, limit: int = 50) -> list[tuple[str, BitMap]]:
         """Give the most frequent values of a trait, each with those of whom it is said."""

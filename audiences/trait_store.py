@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audiences.bitmap_states import decode_length, decode_state
-from audiences.conditions import Op, Scalar, Value, holds, numbers_of, texts_of
+from audiences.conditions import Op, Scalar, Value, holds, texts_of
 from audiences.sql import sql
 from audiences.third_party_trait_store import ThirdPartyTraitStore
+from audiences.trait_holders_store import stored_holders
 from matching.bitmaps import bitmap_of
 from matching.customer_traits_store import read_traits
 
@@ -73,14 +74,7 @@ class TraitStore:
         if computed is not None:
             passing = np.array([holds(op, value, each) for each in computed.values], dtype=np.bool_)
             return bitmap_of(computed.persons[passing[computed.codes]])
-        parameters = {
-            "trait": trait,
-            "op": op.value,
-            "texts": texts_of(value),
-            "numbers": numbers_of(value),
-        }
-        state = self._client.raw_query(sql("trait_holders"), parameters=parameters, fmt="RowBinary")
-        return decode_state(state)[0]
+        return stored_holders(self._client, "customer_traits", "customer", trait, op, value)
 
     def values(self, trait: str, *, limit: int = 50) -> list[TraitValue]:
         """Give the most frequent values of a trait, each with those who have it."""
