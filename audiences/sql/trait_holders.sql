@@ -1,5 +1,5 @@
--- One bitmap state: the customers whose newest value of the trait passes; a set passes if one of its members does. Asked
--- by TraitStore.holders once per uncached trait criterion.
+-- One bitmap state: those whose newest value of the trait passes; a set passes if one of its members does. Asked once per
+-- uncached trait criterion: by TraitStore of customers, by ThirdPartyTraitStore of whomever some source says it.
 with
   multiIf(kind = 'number', toString(number), kind = 'boolean', if(number = 0, 'false', 'true'), text) as shown,
   {op:String} as op,
@@ -13,8 +13,8 @@ with
     op = 'contains', if(kind = 'set', text = texts[1], position(text, texts[1]) > 0),
     false) as passes,
   text -> if(isFinite(toFloat64OrNull(text)), toFloat64OrNull(text), nan) as number_of
-select groupBitmapState(customer)
-from customer_traits final
+select groupBitmapState({holder:Identifier})
+from {source:Identifier} final
 where trait = {trait:String} and kind != '' and multiIf(
   op = 'exists', true,
   kind = 'set', arrayExists(member -> passes(member, ifNull(number_of(member), nan)), JSONExtract(text, 'Array(String)')),
