@@ -51,7 +51,11 @@ def play(*, data: Path, port: int, households: int | None, once: bool, as_json: 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with ServiceProcess(data=data, port=port) as service:
-            _play(service, data, households=households, as_json=as_json)
+            try:
+                _play(service, data, households=households, as_json=as_json)
+            except ApiError as error:
+                # Why here: the log that says why ends with the service.
+                raise DemoError(f"{error}\n{service.last_words()}") from error
             if not once:
                 say(f"\nOpen http://127.0.0.1:{port}/demo/shop (Ctrl-C stops the service)")
                 service.wait()
