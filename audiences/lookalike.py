@@ -4,83 +4,64 @@ In come bitmaps of people (traits, seed, base, excluded), out go members and the
 database, no HTTP; what an audience key means and whose traits they are is the caller's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from audiences.lookalike_holdout import Panel, Trial, draw_panel, hold_out
-from audiences.lookalike_ranges import (
-    Ranking,
-    rank_by_likeness,
-    rank_by_weights,
-)
+from audiences.lookalike_choice import ladder, take_alike, take_best
+from audiences.lookalike_panel import OTHERS_SAMPLED_MAX, QUICK_OTHERS
+from audiences.lookalike_reasons import Reasons, give_examples, give_reasons, reasons_of
 from audiences.lookalike_report import (
+    CURVE_PERCENTS,
     Baseline,
+    CurvePoint,
     LookalikeReport,
-    draw_curve,
-    give_reasons,
     judge,
     warn,
 )
-from audiences.lookalike_signatures import Signatures, TokenTable, fold_signatures, token_table
-from audiences.lookalike_traits import KnownTraits, gather_traits
-from audiences.lookalike_weights import (
-    SEED_FOR_LOGISTIC,
-    LookalikeMethod,
-    TraitCounts,
-    Weights,
-    positive_information,
-    weigh,
+from audiences.lookalike_request import (
+    QUICK_TRAITS,
+    ContradictorySize,
+    LookalikeError,
+    LookalikeRequest,
+    NoUsableTraits,
+    SeedTooSmall,
+    SeedUnusable,
+    check_seed,
+    check_size,
+    size_asked,
 )
-from matching.bitmaps import bitmap_of
+from audiences.lookalike_study import Study, study_seed
+from audiences.lookalike_traits import RARE_BELOW, KnownTraits, gather_traits
 
-SEED_LEAST = 100
-SEED_LEAST_ALLOWED = 20
-DEFAULT_PERCENT = 5.0
-RARE_BELOW = 50
-COMMON_ABOVE = 0.3
-"""MinHash leaves out traits of more people than this: what all share makes nobody alike."""
+__all__ = [
+    "ContradictorySize",
+    "Lookalike",
+    "LookalikeError",
+    "LookalikeRequest",
+    "NoUsableTraits",
+    "SeedTooSmall",
+    "SeedUnusable",
+    "find_twins",
+]
 
-
-class LookalikeRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What to find: twins of an audience, so many people or percent of the base (5 by default)."""
-
-    seed: str
-    method: LookalikeMethod = LookalikeMethod.AUTO
-    size: int | None = None
-    percent: float | None = None
-    exclude: tuple[str, ...] = ()
-    allow_small: bool = False
+LIKENESS_STEPS: Final = 1e6
 
 
 class Lookalike(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The twins, none of whom is in the seed, and how they were found."""
+    """The twins, none of whom is in the seed, and how they were found.
+
+    `ladder` holds who would be taken at each point of the report's curve; `reasons` explains any
+    person.
+    """
 
     members: BitMap
     report: LookalikeReport
-
-
-class LookalikeError(Exception):
-    """No twins can be found for this request."""
-
-
-class SeedTooSmall(LookalikeError):
-    """So few people share little but chance."""
-
-
-class SeedUnusable(LookalikeError):
-    """The seed is empty, or leaves nobody to choose from."""
-
-
-class ContradictorySize(LookalikeError):
-    """The size asked for cannot be."""
-
-
-class NoUsableTraits(LookalikeError):
-    """Nothing is known of these people that could make them alike."""
+    ladder: tuple[BitMap, ...]
+    reasons: Reasons
 
 
 def find_twins(
@@ -92,82 +73,43 @@ def find_twins(
     excluded: BitMap,
     rng_seed: int,
     rare_below: int = RARE_BELOW,
+    defining: Collection[str] = (),
 ) -> Lookalike:
-    """Rank everybody in the base by likeness to the seed; take the best, no seed, no excluded."""
+    """Rank everybody in the base by likeness to the seed; take the best, no seed, no excluded.
+
+    `defining` names traits that the seed is made of; others that define it are found by counts.
+    """
+    check_size(request)
     seed = seed & base
     candidates = base - seed - excluded
-    asked = _size_asked(request, base)
-    _check_seed(request, seed, candidates)
-    known = gather_traits(traits, seed=seed, base=base, rare_below=rare_below)
+    check_seed(request, seed, base, candidates)
+    known = gather_traits(traits, seed=seed, base=base, rare_below=rare_below, defining=defining)
+    known = known.best(QUICK_TRAITS) if request.quick else known
     _check_traits(request, known)
     rng = np.random.default_rng(rng_seed)
-    panel = draw_panel(seed, candidates, known.bitmaps, rng)
-    sketch = _sketch(known, panel)
-    size = min(asked, len(candidates))
-    trials = hold_out(
-        panel,
-        _methods_to_try(request.method, len(seed)),
-        in_all=known.counts.in_all,
-        everybody=len(base),
-        signatures=sketch.panel,
-        share=size / len(candidates),
+    study = study_seed(
+        request.method,
+        known,
+        seed=seed,
+        candidates=candidates,
         rng=rng,
+        others_max=QUICK_OTHERS if request.quick else OTHERS_SAMPLED_MAX,
     )
-    method = _choose(request.method, trials)
-    weights = _weights(method, known, panel)
-    ranking = _rank(candidates, known, weights, sketch, panel)
+    if request.likeness is None:
+        asked = size_asked(request, base)
+        members = take_best(study.ranking, min(asked, len(candidates)), rng)
+    else:
+        members = take_alike(study.ranking, study.likeness.score(request.likeness))
+        asked = len(members)
+    sizes = [max(1, round(len(base) * percent / 100)) for percent in CURVE_PERCENTS]
+    steps = ladder(study.ranking, [min(each, len(candidates)) for each in sizes])
+    reasons = reasons_of(known, study.per_trait())
     return Lookalike(
-        members=_take_best(ranking, size, rng),
-        report=_report(known, method, weights, trials, ranking, base, size, asked),
+        members=members,
+        report=_report(study, members, steps, reasons, base=len(base), asked=asked),
+        ladder=steps,
+        reasons=reasons,
     )
-
-
-class _Sketch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """The traits that signatures are made of, and the signatures of the panel."""
-
-    bitmaps: tuple[BitMap, ...]
-    table: TokenTable
-    panel: Signatures
-
-
-def _size_asked(request: LookalikeRequest, base: BitMap) -> int:
-    if request.size is not None and request.percent is not None:
-        raise ContradictorySize(
-            f"Twins of {request.seed} were asked for with size {request.size} and percent "
-            f"{request.percent}: give one of them."
-        )
-    if request.size is not None:
-        if request.size < 1:
-            raise ContradictorySize(
-                f"Twins of {request.seed} were asked for with size {request.size}: give at least 1."
-            )
-        return request.size
-    percent = DEFAULT_PERCENT if request.percent is None else request.percent
-    if not 0 < percent <= 100:
-        raise ContradictorySize(
-            f"Twins of {request.seed} were asked for with percent {percent}: give 0 to 100."
-        )
-    return max(1, round(len(base) * percent / 100))
-
-
-def _check_seed(request: LookalikeRequest, seed: BitMap, candidates: BitMap) -> None:
-    if not seed:
-        raise SeedUnusable(
-            f"Seed {request.seed} has nobody in the base: build it, or choose another."
-        )
-    if not candidates:
-        raise SeedUnusable(
-            f"Seed {request.seed} and the excluded audiences hold the whole base: nobody is left."
-        )
-    least = SEED_LEAST_ALLOWED if request.allow_small else SEED_LEAST
-    if request.method is LookalikeMethod.LR:
-        least = max(least, SEED_FOR_LOGISTIC)
-    if len(seed) < least:
-        raise SeedTooSmall(
-            f"Seed {request.seed} has fewer people than the {least} that method "
-            f"{request.method} needs: "
-            "choose a wider audience."
-        )
 
 
 def _check_traits(request: LookalikeRequest, known: KnownTraits) -> None:
@@ -178,91 +120,64 @@ def _check_traits(request: LookalikeRequest, known: KnownTraits) -> None:
         )
 
 
-def _sketch(known: KnownTraits, panel: Panel) -> _Sketch:
-    few = known.counts.in_all <= COMMON_ABOVE * known.counts.everybody
-    table = token_table([known.names[i] for i in np.flatnonzero(few)])
-    rows = panel.rows[:, np.flatnonzero(few)]
-    return _Sketch(
-        bitmaps=tuple(known.bitmaps[i] for i in np.flatnonzero(few)),
-        table=table,
-        panel=fold_signatures(table, rows.indptr.astype(np.int64), rows.indices),
-    )
-
-
-def _methods_to_try(method: LookalikeMethod, seed: int) -> list[LookalikeMethod]:
-    """List what the hold-out compares: the method asked for, or all that the seed allows."""
-    if method is not LookalikeMethod.AUTO:
-        return list(dict.fromkeys([method, LookalikeMethod.MINHASH]))
-    methods = [LookalikeMethod.BLEND, LookalikeMethod.LOGODDS, LookalikeMethod.IV]
-    if seed >= SEED_FOR_LOGISTIC:
-        methods.append(LookalikeMethod.LR)
-    return [*methods, LookalikeMethod.MINHASH]
-
-
-def _choose(method: LookalikeMethod, trials: Mapping[str, Trial]) -> LookalikeMethod:
-    if method is not LookalikeMethod.AUTO:
-        return method
-    tried = [name for name in trials if name not in set(Baseline)]
-    return LookalikeMethod(max(tried, key=lambda name: trials[name].hold_out.auc.mean))
-
-
-def _weights(method: LookalikeMethod, known: KnownTraits, panel: Panel) -> Weights | None:
-    if method is LookalikeMethod.MINHASH:
-        return None
-    return weigh(method, known.counts, panel.sample(panel.is_seed))
-
-
-def _rank(
-    candidates: BitMap, known: KnownTraits, weights: Weights | None, sketch: _Sketch, panel: Panel
-) -> Ranking:
-    if weights is not None:
-        return rank_by_weights(candidates, known.bitmaps, weights)
-    seed = Signatures(scheme=sketch.table.scheme, values=sketch.panel.values[panel.is_seed])
-    return rank_by_likeness(candidates, sketch.bitmaps, sketch.table, seed)
-
-
-def _take_best(ranking: Ranking, size: int, rng: np.random.Generator) -> BitMap:
-    """Take people above the threshold, and by lot those on it: nobody wins by arriving early."""
-    scores = ranking.scores
-    threshold = np.partition(scores, len(scores) - size)[len(scores) - size]
-    above = scores > threshold
-    equal = np.flatnonzero(scores == threshold)
-    lots = rng.choice(equal, size - int(above.sum()), replace=False)
-    return bitmap_of(ranking.ordinals[above]) | bitmap_of(ranking.ordinals[lots])
-
-
 def _report(
-    known: KnownTraits,
-    method: LookalikeMethod,
-    weights: Weights | None,
-    trials: Mapping[str, Trial],
-    ranking: Ranking,
-    base: BitMap,
-    size: int,
+    study: Study,
+    members: BitMap,
+    steps: Sequence[BitMap],
+    reasons: Reasons,
+    *,
+    base: int,
     asked: int,
 ) -> LookalikeReport:
-    counts = known.counts
-    verdict, text = judge(trials[method].hold_out, trials[Baseline.ACTIVITY_ONLY].hold_out)
+    known, likeness, candidates = study.known, study.likeness, len(study.ranking.scores)
+    shares = [len(each) / candidates for each in (members, *steps)]
+    names = [*dict.fromkeys([study.method, *study.methods]), *Baseline]
+    trials = {
+        name: study.trials.trial(name, [max(each, 1e-9) for each in shares]) for name in names
+    }
+    verdict, text = judge(trials[study.method].hold_out, trials[Baseline.ACTIVITY_ONLY].hold_out)
+    least = _least_likeness(study, [members, *steps])
     return LookalikeReport(
-        method=method,
-        seed=counts.seed,
-        base=len(base),
-        candidates=len(ranking.scores),
-        size=size,
-        hold_out=tuple(trials[name].hold_out for name in sorted(trials, key=lambda n: n != method)),
+        method=study.method,
+        seed=known.counts.seed,
+        base=base,
+        candidates=candidates,
+        size=len(members),
+        likeness=least[0],
+        hold_out=tuple(trials[name].hold_out for name in names),
         verdict=verdict,
         verdict_text=text,
-        traits=give_reasons(known.names, counts, _explain(counts, weights)),
-        curve=draw_curve(ranking.scores, trials[method].curve),
+        traits=give_reasons(known.names, known.counts, study.per_trait()),
+        examples=give_examples(study.ranking, members, reasons, likeness),
+        curve=_curve(steps, least[1:], trials[study.method].curve),
         traits_used=len(known.names),
         traits_rare=known.rare,
         traits_left_out=known.left_out,
-        warnings=warn(seed=counts.seed, left_out=known.left_out, size=size, asked=asked),
+        warnings=warn(
+            seed=known.counts.seed, left_out=known.left_out, size=len(members), asked=asked
+        ),
     )
 
 
-def _explain(counts: TraitCounts, weights: Weights | None) -> NDArray[np.float64]:
-    """Give a weight to show per trait; MinHash has none, so what tells the seed apart is shown."""
-    if weights is None:
-        return positive_information(counts)
-    return weights.on_average(float(counts.in_all.sum() / counts.everybody))
+def _least_likeness(study: Study, sets: Sequence[BitMap]) -> list[float]:
+    """Give the likeness of the last person in each of some sets of the best."""
+    sizes = np.array([len(each) for each in sets])
+    scores = study.ranking.scores
+    places = np.unique(len(scores) - np.maximum(sizes, 1))
+    ordered = np.partition(scores, places)
+    least = ordered[len(scores) - np.maximum(sizes, 1)].astype(np.float64)
+    # Why down: who asks for this likeness must get these people.
+    return [
+        float(each) for each in np.floor(study.likeness.of(least) * LIKENESS_STEPS) / LIKENESS_STEPS
+    ]
+
+
+def _curve(
+    steps: Sequence[BitMap], least: Sequence[float], recalls: Sequence[float]
+) -> tuple[CurvePoint, ...]:
+    return tuple(
+        CurvePoint(percent=percent, people=len(step), likeness=likeness, recall=round(recall, 3))
+        for percent, step, likeness, recall in zip(
+            CURVE_PERCENTS, steps, least, recalls, strict=True
+        )
+    )

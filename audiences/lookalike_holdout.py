@@ -5,40 +5,24 @@ two baselines. It says how alike people are, not what a campaign will earn.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from pyroaring import BitMap
-from scipy.sparse import csr_matrix
 
-from audiences.lookalike_ranges import fold_of, rows_of
-from audiences.lookalike_report import CURVE_PERCENTS, Baseline, HoldOut, Spread
+from audiences.lookalike_likeness import Likeness, learn_likeness
+from audiences.lookalike_panel import Panel
+from audiences.lookalike_regression import STRENGTHS, regress
+from audiences.lookalike_report import Baseline, HoldOut, Spread
 from audiences.lookalike_signatures import Signatures, mean_similarity
-from audiences.lookalike_weights import LookalikeMethod, Sample, TraitCounts, weigh
-from matching.bitmaps import bitmap_of, ordinals_of
+from audiences.lookalike_weights import BLEND, LookalikeMethod, Sample, TraitCounts, counted
 
-REPEATS = 3
-HIDDEN_SHARE = 0.2
-HIDDEN_LEAST = 20
-SEED_SAMPLED_MAX = 20_000
-OTHERS_SAMPLED_MAX = 40_000
-LIFT_SHARE = 0.05
-
-
-class Panel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Sampled people of the seed and of the others; each stands for so many of its kind."""
-
-    ordinals: NDArray[np.uint32]
-    rows: csr_matrix
-    is_seed: NDArray[np.bool_]
-    seed_stands_for: float
-    other_stands_for: float
-
-    def sample(self, is_seed: NDArray[np.bool_]) -> Sample:
-        """Give everybody on the panel for learning, with those held to be seed."""
-        return Sample(rows=self.rows, is_seed=is_seed, fold=fold_of(self.ordinals))
+REPEATS: Final = 3
+HIDDEN_SHARE: Final = 0.2
+HIDDEN_LEAST: Final = 20
+LIFT_SHARE: Final = 0.05
+LEARNT: Final = frozenset({LookalikeMethod.LR, LookalikeMethod.BLEND})
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -48,27 +32,60 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     curve: tuple[float, ...]
 
 
-def draw_panel(
-    seed: BitMap, others: BitMap, traits: Sequence[BitMap], rng: np.random.Generator
-) -> Panel:
-    """Sample people and gather their traits; small seeds and bases are taken whole."""
-    seed_sample = _draw(seed, SEED_SAMPLED_MAX, rng)
-    other_sample = _draw(others, OTHERS_SAMPLED_MAX, rng)
-    people = seed_sample | other_sample
-    ordinals = ordinals_of(people)
-    return Panel(
-        ordinals=ordinals,
-        rows=rows_of(people, traits),
-        is_seed=np.isin(ordinals, ordinals_of(seed_sample)),
-        seed_stands_for=len(seed) / len(seed_sample),
-        other_stands_for=len(others) / len(other_sample),
-    )
+class Repeat(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """One hiding: who is ranked and hidden, and scores by name and by strength of regression."""
+
+    hidden: NDArray[np.bool_]
+    stands_for: NDArray[np.float64]
+    ties: NDArray[np.float64]
+    scores: dict[str, NDArray[np.float64]]
+    by_strength: NDArray[np.float64]
 
 
-def _draw(people: BitMap, most: int, rng: np.random.Generator) -> BitMap:
-    if len(people) <= most:
-        return people
-    return bitmap_of(rng.choice(ordinals_of(people), most, replace=False, shuffle=False))
+class HoldOuts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """All that was ranked while parts of the seed were hidden; measured as often as asked."""
+
+    repeats: tuple[Repeat, ...]
+    strength: int
+    """The place in STRENGTHS of the regression that found most of the hidden."""
+
+    def aucs(self, name: LookalikeMethod | Baseline) -> NDArray[np.float64]:
+        """Give the AUC of one method in each repeat."""
+        found = [auc(_scores(name, each, self.strength), each.hidden) for each in self.repeats]
+        return np.array(found)
+
+    def best(self, methods: Sequence[LookalikeMethod]) -> LookalikeMethod:
+        """Choose the first method, unless another did better in every repeat."""
+        first = self.aucs(methods[0])
+        gains = {method: self.aucs(method) - first for method in methods}
+        sure = [method for method in methods if (gains[method] > 0).all()]
+        return max(sure, key=lambda method: float(gains[method].mean()), default=methods[0])
+
+    def likeness(self, method: LookalikeMethod) -> Likeness:
+        """Give what scores of a method mean, learnt from the hidden and the others."""
+        scores = [_scores(method, each, self.strength) for each in self.repeats]
+        hidden = [each.hidden for each in self.repeats]
+        return learn_likeness(np.concatenate(scores), np.concatenate(hidden))
+
+    def trial(self, name: LookalikeMethod | Baseline, shares: Sequence[float]) -> Trial:
+        """Measure one method: AUC, recall at 5 %, at the size (the first share), at the others."""
+        measured = []
+        for each in self.repeats:
+            scores = _scores(name, each, self.strength)
+            asked = [LIFT_SHARE, *shares]
+            recalls = recall_at(scores, each.hidden, each.stands_for, asked, each.ties)
+            measured.append([auc(scores, each.hidden), *recalls])
+        found = np.array(measured)
+        return Trial(
+            hold_out=HoldOut(
+                method=name.value,
+                auc=_spread(found[:, 0]),
+                lift_at_5=_spread(found[:, 1] / LIFT_SHARE),
+                lift=_spread(found[:, 2] / min(shares[0], 1.0)),
+                recall=_spread(found[:, 2]),
+            ),
+            curve=tuple(found[:, 3:].mean(axis=0).tolist()),
+        )
 
 
 def hold_out(
@@ -78,69 +95,94 @@ def hold_out(
     in_all: NDArray[np.int64],
     everybody: int,
     signatures: Signatures,
-    share: float,
     rng: np.random.Generator,
-) -> dict[str, Trial]:
-    """Try methods and baselines on the same hidden people, three times over."""
-    names: list[LookalikeMethod | Baseline] = [*methods, *Baseline]
-    shares = [LIFT_SHARE, share, *(percent / 100 for percent in CURVE_PERCENTS)]
-    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+) -> HoldOuts:
+    """Rank the same hidden people by all methods and baselines, three times over."""
+    repeats = []
     for _ in range(REPEATS):
-        kept, ranked = _hide(panel.is_seed, rng)
+        kept = _keep(panel.is_seed, rng)
+        in_seed = np.bincount(panel.rows[kept].indices, minlength=panel.rows.shape[1])
         counts = TraitCounts(
-            in_seed=_column_sums(panel.rows[kept]),
+            in_seed=in_seed.astype(np.int64),
             in_all=in_all,
             seed=int(kept.sum()),
             everybody=everybody,
         )
-        hidden = panel.is_seed[ranked]
-        ties = rng.random(len(hidden))
-        for name in names:
-            scores = _scores(name, panel, kept, ranked, counts, signatures, rng)
-            stands_for = np.where(hidden, panel.seed_stands_for, panel.other_stands_for)
-            recalls = recall_at(scores, hidden, stands_for, shares, ties)
-            found[name].append(np.array([auc(scores, hidden), *recalls]))
-    return {name: _trial(name, np.array(repeats)) for name, repeats in found.items()}
+        repeats.append(_repeat(panel, panel.sample(kept), methods, counts, signatures, rng))
+    return HoldOuts(repeats=tuple(repeats), strength=_best_strength(repeats))
 
 
-def _hide(
-    is_seed: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Choose who stays seed, and who is ranked: the hidden and all others."""
+def _keep(is_seed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Choose who stays seed; the others of the seed are hidden."""
     seed = np.flatnonzero(is_seed)
     hidden = min(max(round(HIDDEN_SHARE * len(seed)), HIDDEN_LEAST), len(seed) // 2)
     kept = is_seed.copy()
     kept[rng.choice(seed, hidden, replace=False)] = False
-    return kept, ~kept
+    return kept
 
 
-def _column_sums(rows: csr_matrix) -> NDArray[np.int64]:
-    return np.bincount(rows.indices, minlength=rows.shape[1]).astype(np.int64)
-
-
-def _scores(
-    name: LookalikeMethod | Baseline,
+def _repeat(
     panel: Panel,
-    kept: NDArray[np.bool_],
-    ranked: NDArray[np.bool_],
+    sample: Sample,
+    methods: Sequence[LookalikeMethod],
     counts: TraitCounts,
     signatures: Signatures,
     rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    match name:
-        case Baseline.RANDOM:
-            return rng.random(int(ranked.sum()))
-        case Baseline.ACTIVITY_ONLY:
-            return np.asarray(np.diff(panel.rows.indptr)[ranked], dtype=np.float64)
-        case LookalikeMethod.MINHASH:
-            return mean_similarity(_only(signatures, ranked), _only(signatures, kept))
-        case _:
-            sample = panel.sample(kept)
-            return weigh(name, counts, sample).score(panel.rows[ranked], sample.fold[ranked])
+) -> Repeat:
+    ranked = ~sample.is_seed
+    hidden = panel.is_seed[ranked]
+    rows = panel.rows[ranked]
+    scores = {
+        Baseline.RANDOM.value: rng.random(len(hidden)),
+        Baseline.ACTIVITY_ONLY.value: np.diff(rows.indptr).astype(np.float64),
+    }
+    for method in (LookalikeMethod.LOGODDS, LookalikeMethod.IV):
+        found = counted(method, counts).score(rows, sample.fold[ranked])
+        scores[method.value] = standard(found, hidden)
+    if LookalikeMethod.MINHASH in methods:
+        alike = mean_similarity(_only(signatures, ranked), _only(signatures, sample.is_seed))
+        scores[LookalikeMethod.MINHASH.value] = standard(alike, hidden)
+    learns = panel.learns and LEARNT & set(methods)
+    return Repeat(
+        hidden=hidden,
+        stands_for=np.where(hidden, panel.seed_stands_for, panel.other_stands_for),
+        ties=rng.random(len(hidden)),
+        scores=scores,
+        by_strength=regress(counts, sample).scores[ranked] if learns else np.zeros((0, 0)),
+    )
+
+
+def standard(scores: NDArray[Any], is_seed: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give scores mean 0 and deviation 1 over the others."""
+    others = scores[~is_seed]
+    return np.asarray((scores - others.mean()) / (others.std() or 1.0), dtype=np.float64)
 
 
 def _only(signatures: Signatures, people: NDArray[np.bool_]) -> Signatures:
     return Signatures(scheme=signatures.scheme, values=signatures.values[people])
+
+
+def _best_strength(repeats: Sequence[Repeat]) -> int:
+    """Choose how freely a regression may learn by how well the hidden are found."""
+    if not repeats[0].by_strength.size:
+        return 0
+    found = [
+        [auc(repeat.by_strength[:, i], repeat.hidden) for i in range(len(STRENGTHS))]
+        for repeat in repeats
+    ]
+    return int(np.argmax(np.mean(found, axis=0)))
+
+
+def _scores(name: LookalikeMethod | Baseline, repeat: Repeat, strength: int) -> NDArray[np.float64]:
+    if name is LookalikeMethod.LR:
+        return np.asarray(repeat.by_strength[:, strength])
+    if name is not LookalikeMethod.BLEND:
+        return repeat.scores[name.value]
+    parts = [(share, repeat.scores[part]) for part, share in BLEND.items() if part != "lr"]
+    if repeat.by_strength.size:
+        parts.append((BLEND["lr"], repeat.by_strength[:, strength]))
+    total = np.sum([share * scores for share, scores in parts], axis=0)
+    return standard(total, repeat.hidden)
 
 
 def auc(scores: NDArray[Any], hidden: NDArray[np.bool_]) -> float:
@@ -165,19 +207,6 @@ def recall_at(
     # Why the half: sums of weights are not exact, and a whole person must not be lost to rounding.
     limits = [min(share, 1.0) * people[-1] + stands_for.min() / 2 for share in shares]
     return [float(found[np.searchsorted(people, limit, side="right")]) for limit in limits]
-
-
-def _trial(name: str, repeats: NDArray[np.float64]) -> Trial:
-    """Sum up the repeats; their columns: AUC, recall at 5 %, recall at the size, the curve."""
-    return Trial(
-        hold_out=HoldOut(
-            method=str(name),
-            auc=_spread(repeats[:, 0]),
-            lift_at_5=_spread(repeats[:, 1] / LIFT_SHARE),
-            recall=_spread(repeats[:, 2]),
-        ),
-        curve=tuple(repeats[:, 3:].mean(axis=0).tolist()),
-    )
 
 
 def _spread(values: NDArray[np.float64]) -> Spread:

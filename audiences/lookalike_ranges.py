@@ -5,20 +5,27 @@ number per person; there is never a matrix of people and traits, but of a bounde
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
-from scipy.sparse import csc_matrix, csr_matrix
+from scipy.sparse import csc_matrix
 
 from audiences.lookalike_signatures import Signatures, TokenTable, fold_signatures, mean_similarity
 from audiences.lookalike_weights import FOLDS, Weights
-from matching.bitmaps import bitmap_of, ordinals_of
+from matching.bitmaps import ordinals_of
 
-RANGE_ORDINALS = 1 << 20
-SIGNATURE_RANGE_ORDINALS = 1 << 15
+RANGE_ORDINALS: Final = 1 << 20
+SIGNATURE_RANGE_ORDINALS: Final = 1 << 15
 """Smaller, because signatures need the traits of each person side by side."""
+
+ENTRIES_AT_ONCE: Final = 1 << 22
+"""So many pairs of person and trait are added up in one call; more would leave the cache."""
+
+PLACES_MAX: Final = 1 << 22
+"""Where ordinals lie so close together, a table of places is faster than searching for each."""
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -30,20 +37,30 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 def rank_by_weights(people: BitMap, traits: Sequence[BitMap], weights: Weights) -> Ranking:
     """Score everybody in `people` by the weights of the traits they hold."""
-    parts = [score_range(part, traits, weights) for part in ranges(people, RANGE_ORDINALS)]
-    return Ranking(ordinals=ordinals_of(people), scores=np.concatenate(parts))
+    scores = np.empty(len(people), dtype=np.float32)
+    done = 0
+    for part in ranges(people, RANGE_ORDINALS):
+        found = score_range(part, traits, weights)
+        scores[done : done + len(found)] = found
+        done += len(found)
+    return Ranking(ordinals=ordinals_of(people), scores=scores)
 
 
 def rank_by_likeness(
     people: BitMap, traits: Sequence[BitMap], table: TokenTable, seed: Signatures
 ) -> Ranking:
     """Score everybody in `people` by the mean likeness of their signature to the seed's."""
-    parts = []
-    for part in ranges(people, SIGNATURE_RANGE_ORDINALS):
-        rows = rows_of(part, traits)
-        signed = fold_signatures(table, rows.indptr.astype(np.int64), rows.indices)
-        parts.append(mean_similarity(signed, seed).astype(np.float32))
+    parts = [
+        mean_similarity(sign(part, traits, table), seed).astype(np.float32)
+        for part in ranges(people, SIGNATURE_RANGE_ORDINALS)
+    ]
     return Ranking(ordinals=ordinals_of(people), scores=np.concatenate(parts))
+
+
+def sign(people: BitMap, traits: Sequence[BitMap], table: TokenTable) -> Signatures:
+    """Sign some people, in ordinal order; only for a sample or a small range of people."""
+    rows = columns_of(people, traits).tocsr()
+    return fold_signatures(table, rows.indptr.astype(np.int64), rows.indices)
 
 
 def ranges(people: BitMap, width: int) -> Iterator[BitMap]:
@@ -59,32 +76,53 @@ def ranges(people: BitMap, width: int) -> Iterator[BitMap]:
 def score_range(part: BitMap, traits: Sequence[BitMap], weights: Weights) -> NDArray[np.float32]:
     """Score the people of one range, in ordinal order."""
     ordinals = ordinals_of(part)
+    per_trait, roots = _per_trait(weights), weights.per_root.any()
+    sums = _sums(part, ordinals, traits, per_trait)
+    folds = len(weights.linear)
+    fold = fold_of(ordinals) if folds > 1 else np.zeros(len(ordinals), dtype=np.uint8)
+    scores = sums[np.arange(len(sums)), fold] - weights.offset.astype(np.float32)[fold]
+    if roots:
+        scores += sums[:, folds] / np.sqrt(np.maximum(sums[:, folds + 1], 1))
+    return np.asarray(scores, dtype=np.float32)
+
+
+def _per_trait(weights: Weights) -> NDArray[np.float32]:
+    """Lay out what a trait adds: its weight in each fold and, if asked for, per root, and one."""
+    columns = [*weights.linear]
+    if weights.per_root.any():
+        columns += [weights.per_root, np.ones(len(weights.per_root))]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _sums(
+    part: BitMap,
+    ordinals: NDArray[np.uint32],
+    traits: Sequence[BitMap],
+    per_trait: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Add up what all traits add to each person, some millions of pairs at a time."""
     first = int(ordinals[0])
-    straight = np.zeros(int(ordinals[-1]) - first + 1, dtype=np.float32)
-    rooted = np.zeros_like(straight)
-    held = np.zeros_like(straight)
-    counts_traits = bool(weights.per_root.any())
-    for fold, members in _folds_of(part, ordinals, len(weights.linear)):
-        straight[ordinals_of(members) - first] -= np.float32(weights.offset[fold])
-        for i, trait in enumerate(traits):
-            holders = ordinals_of(trait & members) - first
-            straight[holders] += np.float32(weights.linear[fold, i])
-            if counts_traits:
-                rooted[holders] += np.float32(weights.per_root[i])
-                held[holders] += 1
-    scores = straight + rooted / np.sqrt(np.maximum(held, 1))
-    return np.asarray(scores[ordinals - first])
+    span = int(ordinals[-1]) - first + 1
+    sums = np.zeros((span, per_trait.shape[1]), dtype=np.float32)
+    useful = np.flatnonzero(per_trait.any(axis=1)).tolist()
+    begin, entries, held = 0, 0, []
+    for at, i in enumerate(useful, start=1):
+        held.append(ordinals_of(traits[i] & part))
+        entries += len(held[-1])
+        if entries >= ENTRIES_AT_ONCE or at == len(useful):
+            sums += _added(held, first, span, per_trait[useful[begin:at]])
+            begin, entries, held = at, 0, []
+    return np.asarray(sums[ordinals - first])
 
 
-def _folds_of(
-    part: BitMap, ordinals: NDArray[np.uint32], folds: int
-) -> Iterator[tuple[int, BitMap]]:
-    if folds == 1:
-        yield 0, part
-        return
-    fold = fold_of(ordinals)
-    for each in range(folds):
-        yield each, bitmap_of(ordinals[fold == each])
+def _added(
+    held: Sequence[NDArray[np.uint32]], first: int, span: int, per_trait: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    starts = np.concatenate([[0], np.cumsum([len(each) for each in held])]).astype(np.int32)
+    places = (np.concatenate(held) - np.uint32(first)).view(np.int32)
+    ones = np.ones(len(places), dtype=np.float32)
+    by_trait = csc_matrix((ones, places, starts), shape=(span, len(held)))
+    return np.asarray(by_trait @ per_trait)
 
 
 def fold_of(ordinals: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -93,12 +131,22 @@ def fold_of(ordinals: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return ((mixed >> np.uint64(40)) % np.uint64(FOLDS)).astype(np.uint8)
 
 
-def rows_of(people: BitMap, traits: Sequence[BitMap]) -> csr_matrix:
-    """Give one row of trait columns per person; only for a sample or a small range of people."""
+def columns_of(people: BitMap, traits: Sequence[BitMap]) -> csc_matrix:
+    """Give one row per person and one column per trait; for a sample or a small range of people."""
     ordinals = ordinals_of(people)
-    holders = [np.searchsorted(ordinals, ordinals_of(trait & people)) for trait in traits]
+    holders = [ordinals_of(trait & people) for trait in traits]
     starts = np.concatenate([[0], np.cumsum([len(each) for each in holders])])
-    indices = np.concatenate([*holders, np.zeros(0, dtype=np.int64)]).astype(np.int32)
-    shape = (len(ordinals), len(traits))
-    by_trait = csc_matrix((np.ones(len(indices), dtype=np.float32), indices, starts), shape=shape)
-    return by_trait.tocsr()
+    places = _places(ordinals, np.concatenate([*holders, np.zeros(0, dtype=np.uint32)]))
+    ones = np.ones(len(places), dtype=np.float32)
+    return csc_matrix((ones, places, starts), shape=(len(ordinals), len(traits)))
+
+
+def _places(ordinals: NDArray[np.uint32], asked: NDArray[np.uint32]) -> NDArray[np.int32]:
+    if not len(ordinals):
+        return np.zeros(0, dtype=np.int32)
+    first = ordinals[0]
+    if int(ordinals[-1]) - int(first) >= PLACES_MAX:
+        return np.searchsorted(ordinals, asked).astype(np.int32)
+    table = np.zeros(int(ordinals[-1]) - int(first) + 1, dtype=np.int32)
+    table[ordinals - first] = np.arange(len(ordinals), dtype=np.int32)
+    return np.asarray(table[asked - first])

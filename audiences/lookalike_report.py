@@ -1,26 +1,25 @@
-"""What a lookalike tells of itself: the hold-out beside baselines, a verdict in words, reasons.
+"""What a lookalike tells of itself: the hold-out beside baselines, a verdict in words, warnings.
 
-In come scores and counts that others computed; out go the values of the report. Counts of people
-are rounded to ten and traits of few are not shown, so that nobody is read out of an explanation.
+In come measures that others took; out go the values of the report, also for those who may not see
+how many people there are: they get rounded counts, and nothing of a single person.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from enum import StrEnum
+from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from audiences.lookalike_weights import LookalikeMethod, TraitCounts
+from audiences.lookalike_reasons import Example, TraitReason
+from audiences.lookalike_weights import LookalikeMethod
 from audiences.rounding import HIDDEN_BELOW, Shown, shown
 
-TRAITS_SHOWN = 20
-SHOWN_IN_SEED = 10
-SHOWN_IN_ALL = 50
-CURVE_PERCENTS = range(1, 11)
-AUC_LEAST = 0.60
-AUC_ABOVE_ACTIVITY = 0.02
-SEED_ADVISED = 500
+CURVE_PERCENTS: Final = range(1, 11)
+AUC_LEAST: Final = 0.60
+AUC_ABOVE_ACTIVITY: Final = 0.02
+SEED_ADVISED: Final = 500
+SIZE_ADVISED: Final = 1_000
 
 
 class Baseline(StrEnum):
@@ -43,6 +42,8 @@ class WarningCode(StrEnum):
     SMALL_SEED = "small_seed"
     TRAITS_LEFT_OUT = "traits_left_out"
     FEWER_THAN_ASKED = "fewer_than_asked"
+    SMALL_AUDIENCE = "small_audience"
+    CUT_AT_SEED_EVENT = "cut_at_seed_event"
 
 
 class LookalikeWarning(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class LookalikeWarning(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-UNCOUNTED = {
+UNCOUNTED: Final = {
     WarningCode.SMALL_SEED: f"The seed has fewer than {SEED_ADVISED} people; 1,000 to 5,000 "
     "similar people give steadier results.",
     WarningCode.FEWER_THAN_ASKED: "Fewer people are left to choose from than were asked for.",
@@ -70,53 +71,52 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 class HoldOut(msgspec.Struct, frozen=True, kw_only=True):
     """How well one way of ranking found the hidden part of the seed.
 
-    `lift_at_5` is how many times more hidden people than by chance stand in the best 5 %, `recall`
-    their share within the chosen size.
+    `lift_at_5` is how many times more hidden people than by chance stand in the best 5 %, `lift`
+    the same within the chosen size, `recall` their share within it.
     """
 
     method: str
     auc: Spread
     lift_at_5: Spread
+    lift: Spread
     recall: Spread
 
 
-class TraitReason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why people rank high: a trait, its people (rounded), and what it adds to a score."""
-
-    trait: str
-    in_seed: int
-    in_all: int
-    share_in_seed: float
-    share_in_all: float
-    lift: float
-    weight: float
-
-
 class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the threshold lies when the best `percent` of people are taken, and what it finds."""
+    """What taking `percent` of the base brings: the least likeness among them, and who is found.
+
+    `seats` tells how many of these people each seat could be sent.
+    """
 
     percent: int
     people: Shown
-    score: float
+    likeness: float
     recall: float
+    seats: dict[str, Shown] = {}
 
 
 class LookalikeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done and how good it is; `hold_out` begins with the chosen method."""
+    """What was done and how good it is; `hold_out` begins with the chosen method.
+
+    `likeness` is that of the last person taken, `cut` the first day of which nothing was known.
+    """
 
     method: LookalikeMethod
     seed: Shown
     base: Shown
     candidates: Shown
     size: Shown
+    likeness: float
     hold_out: tuple[HoldOut, ...]
     verdict: Verdict
     verdict_text: str
     traits: tuple[TraitReason, ...]
+    examples: tuple[Example, ...]
     curve: tuple[CurvePoint, ...]
     traits_used: int
     traits_rare: int
     traits_left_out: tuple[str, ...]
+    cut: date | None = None
     warnings: tuple[LookalikeWarning, ...]
 
 
@@ -141,48 +141,6 @@ def judge(chosen: HoldOut, activity: HoldOut) -> tuple[Verdict, str]:
     )
 
 
-def give_reasons(
-    names: Sequence[str], counts: TraitCounts, weights: NDArray[np.float64]
-) -> tuple[TraitReason, ...]:
-    """Show the traits that add most to a score, without those of few people."""
-    shown = (counts.in_seed >= SHOWN_IN_SEED) & (counts.in_all >= SHOWN_IN_ALL) & (weights > 0)
-    best = [i for i in np.argsort(-weights, kind="stable") if shown[i]][:TRAITS_SHOWN]
-    return tuple(_reason(names[i], i, counts, float(weights[i])) for i in best)
-
-
-def _reason(name: str, i: int, counts: TraitCounts, weight: float) -> TraitReason:
-    in_seed, in_all = round_to_10(int(counts.in_seed[i])), round_to_10(int(counts.in_all[i]))
-    share_in_seed = min(in_seed / counts.seed, 1.0)
-    share_in_all = min(in_all / counts.everybody, 1.0)
-    return TraitReason(
-        trait=name,
-        in_seed=in_seed,
-        in_all=in_all,
-        share_in_seed=round(share_in_seed, 3),
-        share_in_all=round(share_in_all, 3),
-        lift=round(share_in_seed / share_in_all, 2),
-        weight=round(weight, 3),
-    )
-
-
-def round_to_10(people: int) -> int:
-    """Round a count of people to ten."""
-    return (people + 5) // 10 * 10
-
-
-def draw_curve(scores: NDArray[np.float32], recalls: Sequence[float]) -> tuple[CurvePoint, ...]:
-    """Show for the best 1..10 % of candidates how many they are, their least score and recall."""
-    ranked = -np.sort(-scores)
-    points = []
-    for percent, recall in zip(CURVE_PERCENTS, recalls, strict=True):
-        people = max(1, round(len(ranked) * percent / 100))
-        score = round(float(ranked[people - 1]), 3)
-        points.append(
-            CurvePoint(percent=percent, people=people, score=score, recall=round(recall, 3))
-        )
-    return tuple(points)
-
-
 def warn(
     *, seed: int, left_out: Sequence[str], size: int, asked: int
 ) -> tuple[LookalikeWarning, ...]:
@@ -197,7 +155,19 @@ def warn(
     if size < asked:
         text = f"{asked} people were asked for, only {size} are left to choose from."
         warnings.append(LookalikeWarning(code=WarningCode.FEWER_THAN_ASKED, text=text))
+    if size < SIZE_ADVISED:
+        text = f"Campaigns seldom deliver to fewer than {SIZE_ADVISED:,} people: ask for more."
+        warnings.append(LookalikeWarning(code=WarningCode.SMALL_AUDIENCE, text=text))
     return tuple(warnings)
+
+
+def with_seats(report: LookalikeReport, seats: Sequence[Mapping[str, int]]) -> LookalikeReport:
+    """Tell for each point of the curve how many people each seat could be sent."""
+    curve = tuple(
+        msgspec.structs.replace(point, seats=dict(counts))
+        for point, counts in zip(report.curve, seats, strict=True)
+    )
+    return msgspec.structs.replace(report, curve=curve)
 
 
 def without_small_groups(report: LookalikeReport) -> LookalikeReport:
@@ -210,15 +180,34 @@ def without_small_groups(report: LookalikeReport) -> LookalikeReport:
         base=base,
         candidates=shown(report.candidates or 0, exact=False),
         size=shown(report.size or 0, exact=False),
+        hold_out=tuple(_rounded_trial(each) for each in report.hold_out),
         traits=tuple(_rounded_reason(each, seed, base) for each in traits) if seed and base else (),
-        curve=tuple(
-            msgspec.structs.replace(each, people=shown(each.people or 0, exact=False))
-            for each in report.curve
-        ),
+        examples=(),
+        curve=tuple(_rounded_point(each) for each in report.curve),
         warnings=tuple(
             msgspec.structs.replace(each, text=UNCOUNTED.get(each.code, each.text))
             for each in report.warnings
         ),
+    )
+
+
+def _rounded_trial(trial: HoldOut) -> HoldOut:
+    """Keep two digits: more of them would tell how many were hidden."""
+    rounded = {
+        name: Spread(mean=round(each.mean, 2), spread=round(each.spread, 2))
+        for name in ("auc", "lift_at_5", "lift", "recall")
+        if (each := getattr(trial, name))
+    }
+    return msgspec.structs.replace(trial, **rounded)
+
+
+def _rounded_point(point: CurvePoint) -> CurvePoint:
+    return msgspec.structs.replace(
+        point,
+        people=shown(point.people or 0, exact=False),
+        likeness=round(point.likeness, 2),
+        recall=round(point.recall, 2),
+        seats={seat: shown(people or 0, exact=False) for seat, people in point.seats.items()},
     )
 
 
@@ -230,5 +219,6 @@ def _rounded_reason(reason: TraitReason, seed: int, base: int) -> TraitReason:
         share_in_seed=round(in_seed, 2),
         share_in_all=round(in_all, 2),
         lift=round(in_seed / in_all, 1),
+        information=round(reason.information, 2),
         weight=round(reason.weight, 1),
     )

@@ -4,20 +4,23 @@ In come the tokens that exist and, for each person, the numbers of its tokens; o
 one row per person. Nothing here knows who the people are, and no index is kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import mmh3
 import msgspec
 import numpy as np
-from datasketch import MinHash
 from numpy.typing import NDArray
 
-FOLD_BLOCK_PEOPLE = 4096
+FOLD_BLOCK_PEOPLE = 1024
 """So many rows of 128 uint32 stay in the processor's cache while they are folded."""
 
 LOW_BITS = 8
 """Likeness compares the low byte of each value: 256 counters per column instead of a search."""
+
+LEAN_ORDER = "!"
+FIND_ALL = (0.05, 0.95)
+"""A pair that is missed is worse than one that is compared in vain."""
 
 
 class SignatureScheme(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,16 +64,13 @@ class SchemeMismatch(Exception):
 def token_table(tokens: Sequence[str], scheme: SignatureScheme | None = None) -> TokenTable:
     """Sign each token alone, through datasketch's public interface."""
     scheme = scheme or SignatureScheme()
-    signed = MinHash.bulk(
-        [[token.encode()] for token in tokens],
-        num_perm=scheme.num_perm,
-        seed=scheme.seed,
-        scheme=scheme.scheme,
-        hashfunc=hash_function(scheme),
-    )
-    empty = MinHash(num_perm=scheme.num_perm, seed=scheme.seed, scheme=scheme.scheme).hashvalues
+    signed = new_minhash(scheme, hash_function(scheme))
     # Why the last row: a table without tokens still tells what a person without tokens looks like.
-    values = np.stack([each.hashvalues for each in signed] + [empty])
+    values = np.repeat(signed.hashvalues[np.newaxis], len(tokens) + 1, axis=0)
+    for row, token in enumerate(tokens):
+        signed.clear()
+        signed.update(token.encode())
+        values[row] = signed.hashvalues
     return TokenTable(scheme=scheme, values=values)
 
 
@@ -85,6 +85,8 @@ def fold_signatures(
     table: TokenTable, starts: NDArray[np.int64], tokens: NDArray[np.integer[Any]]
 ) -> Signatures:
     """Sign person i, whose tokens are `tokens[starts[i]:starts[i + 1]]` (rows of the table)."""
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(table.values):
+        raise IndexError(f"Tokens are rows of a table of {len(table.values)}, not {tokens.max()}.")
     people = len(starts) - 1
     values = np.empty((people, table.scheme.num_perm), dtype=table.values.dtype)
     for first in range(0, people, FOLD_BLOCK_PEOPLE):
@@ -105,8 +107,11 @@ def _fold_block(
     first = starts[:-1][order]
     have = np.searchsorted(-counts[order], -np.arange(1, counts.max(initial=0) + 1), side="right")
     folded = np.repeat(table[-1:], len(counts), axis=0)
-    for j, m in enumerate(have):
-        np.minimum(folded[:m], table[tokens[first[:m] + j]], out=folded[:m])
+    taken = np.empty_like(folded)
+    for j, m in enumerate(have.tolist()):
+        # Why clip: numpy copies once more where it must look for numbers that are no rows.
+        np.take(table, tokens[first[:m] + j], axis=0, out=taken[:m], mode="clip")
+        np.minimum(folded[:m], taken[:m], out=folded[:m])
     unsorted = np.empty_like(folded)
     unsorted[order] = folded
     return unsorted
@@ -118,11 +123,7 @@ def mean_similarity(signatures: Signatures, seed: Signatures) -> NDArray[np.floa
     A column agrees with as many seed people as its value counts in the seed's histogram of that
     column. A person without tokens is like nobody.
     """
-    if signatures.scheme != seed.scheme:
-        raise SchemeMismatch(
-            f"Signatures of scheme {signatures.scheme} cannot be compared with {seed.scheme}: "
-            "sign both again with one scheme."
-        )
+    check_scheme(signatures.scheme, seed.scheme)
     seed_bytes = _low_bits(seed.values[seed.has_tokens()])
     if not len(seed_bytes):
         return np.zeros(len(signatures.values))
@@ -140,3 +141,70 @@ def mean_similarity(signatures: Signatures, seed: Signatures) -> NDArray[np.floa
 def _low_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     # Why Fortran order: one column is read at a time.
     return np.asfortranarray((values & values.dtype.type((1 << LOW_BITS) - 1)).astype(np.uint8))
+
+
+def new_minhash(scheme: SignatureScheme, number: Callable[[bytes], int]) -> Any:
+    """Begin datasketch's own signature of one large set, whose tokens become numbers so."""
+    return _datasketch().MinHash(
+        num_perm=scheme.num_perm, seed=scheme.seed, scheme=scheme.scheme, hashfunc=number
+    )
+
+
+def to_lean(signatures: Signatures) -> list[bytes]:
+    """Write each signature as datasketch's LeanMinHash does, in network order."""
+    scheme = signatures.scheme
+    written = []
+    for row in signatures.values:
+        lean = _datasketch().LeanMinHash(seed=scheme.seed, hashvalues=row, scheme=scheme.scheme)
+        buffer = bytearray(lean.bytesize(LEAN_ORDER))
+        lean.serialize(buffer, LEAN_ORDER)
+        written.append(bytes(buffer))
+    return written
+
+
+def from_lean(written: Sequence[bytes], scheme: SignatureScheme) -> Signatures:
+    """Read signatures that LeanMinHash wrote in network order; another scheme is refused."""
+    read = [_datasketch().LeanMinHash.deserialize(each, LEAN_ORDER) for each in written]
+    for each in read:
+        found = SignatureScheme(scheme=each.scheme, seed=each.seed, num_perm=len(each))
+        check_scheme(found, scheme)
+    kind = token_table([], scheme).values.dtype
+    values = np.array([each.hashvalues for each in read], dtype=kind)
+    return Signatures(scheme=scheme, values=values.reshape(len(read), scheme.num_perm))
+
+
+def alike_pairs(
+    signatures: Mapping[str, NDArray[Any]], scheme: SignatureScheme, *, least: float
+) -> list[tuple[str, str, float]]:
+    """Find pairs of at least so much estimated likeness among some hundreds of sets, by LSH."""
+    sketches = _datasketch()
+    index = sketches.MinHashLSH(threshold=least, num_perm=scheme.num_perm, weights=FIND_ALL)
+    signed = {
+        key: sketches.MinHash(
+            hashvalues=row, seed=scheme.seed, scheme=scheme.scheme, num_perm=len(row)
+        )
+        for key, row in signatures.items()
+    }
+    for key, each in signed.items():
+        index.insert(key, each)
+    candidates = {
+        (key, other) for key, each in signed.items() for other in index.query(each) if key < other
+    }
+    pairs = [(key, other, float(signed[key].jaccard(signed[other]))) for key, other in candidates]
+    found = [pair for pair in pairs if pair[2] >= least]
+    return sorted(found, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+def check_scheme(found: SignatureScheme, expected: SignatureScheme) -> None:
+    """Refuse to compare signatures of two schemes."""
+    if found != expected:
+        raise SchemeMismatch(
+            f"Signatures of scheme {found} cannot be compared with {expected}: "
+            "sign both again with one scheme."
+        )
+
+
+def _datasketch() -> Any:
+    import datasketch  # noqa: PLC0415 - it takes half a second, which every start would pay
+
+    return datasketch

@@ -3,13 +3,23 @@
 In come the bitmaps of all traits, out go those to use. It does not weigh them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from audiences.lookalike_weights import TraitCounts, find_leaks
+from audiences.lookalike_weights import TraitCounts, information
+
+RARE_BELOW: Final = 50
+LEAK_SHARE: Final = 0.98
+LEAK_LIFT: Final = 20.0
+LEAK_LIFT_LEAST: Final = 2.0
+LEAK_OWNED: Final = 0.5
+OWNED_BY_SEED: Final = 0.95
 
 
 class KnownTraits(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -21,33 +31,83 @@ class KnownTraits(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     rare: int
     left_out: tuple[str, ...]
 
+    def best(self, most: int) -> "KnownTraits":
+        """Keep the traits that tell most of seed or not."""
+        if len(self.names) <= most:
+            return self
+        chosen = np.sort(np.argsort(-information(self.counts), kind="stable")[:most])
+        return msgspec.structs.replace(
+            self,
+            names=tuple(self.names[i] for i in chosen),
+            bitmaps=tuple(self.bitmaps[i] for i in chosen),
+            counts=_only(self.counts, chosen),
+        )
+
 
 def gather_traits(
-    traits: Mapping[str, BitMap], *, seed: BitMap, base: BitMap, rare_below: int
+    traits: Mapping[str, BitMap],
+    *,
+    seed: BitMap,
+    base: BitMap,
+    rare_below: int = RARE_BELOW,
+    defining: Collection[str] = (),
 ) -> KnownTraits:
-    """Count the traits of a base, and leave out the rare ones and those that define the seed."""
+    """Count the traits of a base, and leave out the rare ones and those that define the seed.
+
+    `defining` are known to do so; others are found by their counts.
+    """
     # Why sorted: the same traits in another order must give the same twins.
-    held = {name: traits[name].intersection_cardinality(base) for name in sorted(traits)}
-    frequent = [name for name, people in held.items() if people >= rare_below]
-    left_out = find_leaks(frequent, _count(frequent, traits, seed, base))
-    names = [name for name in frequent if name not in set(left_out)]
+    ordered = sorted(traits)
+    held = np.array([traits[name].intersection_cardinality(base) for name in ordered], dtype=int)
+    frequent = np.flatnonzero(held >= rare_below)
+    names = [ordered[i] for i in frequent]
+    in_seed = [traits[name].intersection_cardinality(seed) for name in names]
+    counts = TraitCounts(
+        in_seed=np.array(in_seed, dtype=np.int64),
+        in_all=held[frequent].astype(np.int64),
+        seed=len(seed),
+        everybody=len(base),
+    )
+    gone = {*find_leaks(names, counts), *defining}
+    left_out = [name for name in names if name in gone]
+    kept = np.array([i for i, name in enumerate(names) if name not in gone], dtype=int)
     return KnownTraits(
-        names=tuple(names),
-        bitmaps=tuple(traits[name] for name in names),
-        counts=_count(names, traits, seed, base),
-        rare=len(held) - len(frequent),
+        names=tuple(names[i] for i in kept),
+        bitmaps=tuple(traits[names[i]] for i in kept),
+        counts=_only(counts, kept),
+        rare=len(ordered) - len(names),
         left_out=tuple(left_out),
     )
 
 
-def _count(
-    names: Sequence[str], traits: Mapping[str, BitMap], seed: BitMap, base: BitMap
-) -> TraitCounts:
-    in_seed = [traits[name].intersection_cardinality(seed) for name in names]
-    in_all = [traits[name].intersection_cardinality(base) for name in names]
-    return TraitCounts(
-        in_seed=np.array(in_seed, dtype=np.int64),
-        in_all=np.array(in_all, dtype=np.int64),
-        seed=len(seed),
-        everybody=len(base),
+def find_leaks(traits: Sequence[str], counts: TraitCounts) -> list[str]:
+    """Name the traits that define the seed instead of describing it.
+
+    Such a trait is held by nearly all the seed and few others, or by nearly nobody else. Where the
+    named traits of one family cover the seed, the family goes whole: not to be `rfm_segment=loyal`
+    says as much as to be `rfm_segment=champion`.
+    """
+    share = counts.in_seed / max(counts.seed, 1)
+    owned = counts.in_seed / np.maximum(counts.in_all, 1)
+    lift = share * counts.everybody / np.maximum(counts.in_all, 1)
+    defines = (share > LEAK_SHARE) & ((lift > LEAK_LIFT) | (owned >= LEAK_OWNED))
+    # Why a least lift: where most people are seed, any trait belongs mostly to the seed.
+    leaks = (defines | (owned >= OWNED_BY_SEED)) & (lift >= LEAK_LIFT_LEAST)
+    covered: dict[str, float] = defaultdict(float)
+    for i in np.flatnonzero(leaks).tolist():
+        covered[_family(traits[i])] += share[i]
+    return [
+        trait
+        for trait, leaking in zip(traits, leaks, strict=True)
+        if leaking or covered.get(_family(trait), 0.0) > LEAK_SHARE
+    ]
+
+
+def _family(trait: str) -> str:
+    return trait.rpartition("=")[0] or trait
+
+
+def _only(counts: TraitCounts, chosen: NDArray[np.intp]) -> TraitCounts:
+    return msgspec.structs.replace(
+        counts, in_seed=counts.in_seed[chosen], in_all=counts.in_all[chosen]
     )

@@ -19,6 +19,9 @@ from matching.people import Identity
 RULE_DEPTH_MAX: Final = 12
 RULE_NODES_MAX: Final = 200
 SEQUENCE_STEPS_MAX: Final = 10
+AUDIENCE_TAXONOMY: Final = 4
+"""What OpenRTB calls IAB's Audience Taxonomy 1.1 by."""
+VENDOR_TAXONOMIES_FROM: Final = 500
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 Days: TypeAlias = Annotated[int, Meta(ge=0, le=3_650)]
@@ -185,11 +188,31 @@ class Lookalike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     method: Literal["auto", "blend", "logodds", "iv", "lr", "minhash"] = "auto"
     size: Annotated[int, Meta(ge=1)] | None = None
     percent: Annotated[float, Meta(gt=0, le=100)] | None = None
+    likeness: Annotated[float, Meta(gt=0, lt=1)] | None = None
     exclude: tuple[Key, ...] = ()
+    cut: date | None = None
 
     def __post_init__(self) -> None:
-        if (self.size is None) == (self.percent is None):
-            raise ValueError("a lookalike needs either size or percent")
+        sizes = (self.size, self.percent, self.likeness)
+        if sum(each is not None for each in sizes) != 1:
+            raise ValueError("a lookalike needs either size or percent or likeness")
+
+
+class Taxonomy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an audience is in a public list: `segtax` names the list, `ids` its lines."""
+
+    ids: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    segtax: int = AUDIENCE_TAXONOMY
+
+    def __post_init__(self) -> None:
+        if self.segtax != AUDIENCE_TAXONOMY and self.segtax < VENDOR_TAXONOMIES_FROM:
+            raise ValueError(
+                f"segtax is {self.segtax}; {AUDIENCE_TAXONOMY} is IAB's Audience Taxonomy 1.1, "
+                f"from {VENDOR_TAXONOMIES_FROM} on they are vendors' own"
+            )
+        wrong = [each for each in self.ids if not (each.isascii() and each.isdecimal())]
+        if wrong and self.segtax == AUDIENCE_TAXONOMY:
+            raise ValueError(f"{wrong[0]!r} is no id of IAB's Audience Taxonomy: they are numbers")
 
 
 class Audience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,6 +226,7 @@ class Audience(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_size: Annotated[int, Meta(ge=0)] = 100
     tags: tuple[Name, ...] = ()
     public_to: tuple[Name, ...] = ()
+    taxonomy: Taxonomy | None = None
 
     def __post_init__(self) -> None:
         if (self.rule is None) == (self.lookalike is None):

@@ -1,11 +1,14 @@
 """What people did, as tokens: which persons have an event of late, a site, a product, a category.
 
 In come a time span and who is who, out goes one bitmap of persons per token that enough of them
-have. It weighs nothing; traits from the CRM are handed in as bitmaps of persons.
+have. It weighs nothing; traits from the CRM are handed in as bitmaps of persons, their numbers cut
+at bounds that are found here.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,6 +58,15 @@ class TokenStore:
         persons = _fold(self._pieces(bounds, names), people) if names else {}
         tokens = {**_name(persons, names), **(extra or {})}
         return {token: tokens[token] for token in sorted(tokens) if len(tokens[token]) >= minimum}
+
+    def edges(self, trait: str) -> tuple[float, ...]:
+        """Give the bounds that cut a number of customers in fifths, rounded to two digits.
+
+        Rounded so, they stay the same from day to day, and no bound is a single person's number.
+        """
+        found = self._client.query(sql("trait_edges"), parameters={"trait": trait}).result_rows
+        quantiles = [float(each) for each in found[0][0]] if found else []
+        return tuple(sorted({_rounded(each) for each in quantiles if math.isfinite(each)}))
 
     def _names(self, bounds: Mapping[str, int], minimum: int) -> list[str]:
         # Why before the rows: a token of few pairs of visitor and customer has no more persons.
@@ -112,6 +124,22 @@ def _name(persons: Mapping[int, BitMap], names: list[str]) -> dict[str, BitMap]:
             tokens[f"{name}={recency}"] = members - newer
             newer |= members
     return tokens
+
+
+def bins_of(edges: Sequence[float]) -> list[tuple[str, float | None, float | None]]:
+    """Name the bins between bounds, each with its least number and the least of the next."""
+    bounds: list[float | None] = [None, *edges, None]
+    return [(_bin_name(low, next_), low, next_) for low, next_ in pairwise(bounds)]
+
+
+def _bin_name(low: float | None, next_: float | None) -> str:
+    if low is None:
+        return "any" if next_ is None else f"below {next_:g}"
+    return f"{low:g} and more" if next_ is None else f"{low:g} to below {next_:g}"
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.2g}")
 
 
 def _first_code(i: int) -> int:

@@ -1,4 +1,4 @@
-"""Commands about audiences and lookalikes."""
+"""Commands about audiences; those about lookalikes are in `cli_lookalikes`."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,10 @@ import click
 
 from service.api_client import ApiClient, run_of
 from service.audience_files import plain, plan, put_audience, read_audience, read_folder
+from service.cli_lookalikes import lookalike
 from service.cli_output import (
     print_facts,
     print_json,
-    print_lookalike,
     print_preview,
     print_table,
     progress,
@@ -19,7 +19,8 @@ from service.cli_output import (
 )
 from service.cli_session import CommandError, PartlyDoneError, json_option, with_api
 
-METHODS = ["auto", "blend", "logodds", "iv", "lr", "minhash"]
+__all__ = ["audience", "build", "lookalike"]
+
 LIST = [
     ("key", "key"),
     ("name", "name"),
@@ -189,10 +190,23 @@ def audience_overlap(api: ApiClient, keys: tuple[str, ...], as_json: bool) -> No
 @click.argument("seat")
 @click.option("--segment", help="The segment at the partner; default: the audience's key.")
 @click.option("--expires-days", type=click.IntRange(1), default=30, show_default=True)
+@click.option(
+    "--holdout-percent",
+    type=click.IntRange(0, 50),
+    default=0,
+    show_default=True,
+    help="Keep so many of a hundred people off the segment, always the same ones.",
+)
 @click.option("--off", is_flag=True, help="Stop: the next export removes the ids from the seat.")
 @with_api
 def audience_activate(
-    api: ApiClient, key: str, seat: str, segment: str | None, expires_days: int, off: bool
+    api: ApiClient,
+    key: str,
+    seat: str,
+    segment: str | None,
+    expires_days: int,
+    holdout_percent: int,
+    off: bool,
 ) -> None:
     """Send an audience to a seat with every export from now on."""
     path = f"/api/audiences/{key}/seats/{seat}"
@@ -200,7 +214,8 @@ def audience_activate(
         api.delete(path)
         say(f"{key} is no longer active on {seat}; the next export removes it there")
         return
-    api.put(path, {"segment": segment or key, "expires_days": expires_days})
+    asked = {"segment": segment or key, "expires_days": expires_days}
+    api.put(path, asked | ({"holdout_percent": holdout_percent} if holdout_percent else {}))
     say(f"{key} is active on {seat} as segment {segment or key}")
 
 
@@ -214,79 +229,3 @@ def audience_delete(api: ApiClient, key: str, yes: bool) -> None:
         click.confirm(f"Delete audience {key}?", abort=True, err=True)
     api.delete(f"/api/audiences/{key}")
     say(f"{key} is deleted")
-
-
-def _method_options(command: Any) -> Any:
-    for option in (
-        click.option("--exclude", multiple=True, help="An audience to leave out; may be repeated."),
-        click.option("--percent", type=float, help="How many per cent of all people."),
-        click.option("--size", type=click.IntRange(1), help="How many people."),
-        click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True),
-    ):
-        command = option(command)
-    return command
-
-
-@click.group()
-def lookalike() -> None:
-    """People who resemble an audience."""
-
-
-@lookalike.command("preview")
-@click.argument("seed")
-@_method_options
-@json_option
-@with_api
-def lookalike_preview(
-    api: ApiClient,
-    seed: str,
-    method: str,
-    size: int | None,
-    percent: float | None,
-    exclude: tuple[str, ...],
-    as_json: bool,
-) -> None:
-    """Say how well twins of the audience SEED can be told, and by what."""
-    asked = _lookalike_asked(seed, method, size, percent, exclude)
-    report = api.post("/api/lookalikes/preview", asked)
-    if as_json:
-        print_json(report)
-    else:
-        print_lookalike(report, f"twins of {seed}")
-
-
-@lookalike.command("save")
-@click.argument("key")
-@click.argument("seed")
-@click.option("--name", help="The audience's name; default: its key.")
-@_method_options
-@json_option
-@with_api
-def lookalike_save(
-    api: ApiClient,
-    key: str,
-    seed: str,
-    name: str | None,
-    method: str,
-    size: int | None,
-    percent: float | None,
-    exclude: tuple[str, ...],
-    as_json: bool,
-) -> None:
-    """Make the audience KEY of twins of the audience SEED, and build it."""
-    asked = _lookalike_asked(seed, method, size, percent, exclude)
-    answer = api.put(f"/api/lookalikes/{key}", {"name": name or key, **asked})
-    if as_json:
-        print_json(answer)
-    else:
-        say(f"{key} is saved and built")
-
-
-def _lookalike_asked(
-    seed: str, method: str, size: int | None, percent: float | None, exclude: tuple[str, ...]
-) -> dict[str, Any]:
-    if size is not None and percent is not None:
-        raise click.UsageError("give --size or --percent, not both")
-    asked = {"seed": seed, "method": method, "size": size, "percent": percent}
-    given = {name: value for name, value in asked.items() if value is not None}
-    return {**given, "exclude": list(exclude)} if exclude else given

@@ -172,43 +172,6 @@ def waterfall_of(preview: Mapping[str, Any]) -> Table:
     return table
 
 
-def print_lookalike(report: Mapping[str, Any], name: str) -> None:
-    """Write a lookalike's report: the verdict, the hold-out and the traits that tell most."""
-    stdout().print(lookalike_of(report, name))
-
-
-def lookalike_of(report: Mapping[str, Any], name: str, traits_max: int = 12) -> Group:
-    """Lay a lookalike's report out."""
-    head = (
-        f"  {as_count(report['size'])} people like the {as_count(report['seed'])} of the seed "
-        f"({report['method']})"
-    )
-    tried = [
-        {
-            "method": trial["method"],
-            "auc": trial["auc"]["mean"],
-            "lift": trial["lift_at_5"]["mean"],
-            "recall": trial["recall"]["mean"],
-        }
-        for trial in report["hold_out"]
-    ]
-    columns = [("method", "found hidden seed people by"), ("auc", "AUC")]
-    columns += [("lift", "lift at 5 %"), ("recall", "recall")]
-    traits = [
-        {**trait, "seed": f"{trait['share_in_seed']:.0%}", "all": f"{trait['share_in_all']:.0%}"}
-        for trait in report["traits"][:traits_max]
-    ]
-    shares = [("trait", "what makes them alike"), ("seed", "in seed"), ("all", "in all")]
-    warnings = [Text(f"warning: {each['text']}", style="yellow") for each in report["warnings"]]
-    return Group(
-        Text.assemble((name, "bold"), head),
-        Text(f"{report['verdict'].replace('_', ' ')}: {report['verdict_text']}"),
-        table_of(tried, columns),
-        table_of(traits, [*shares, ("lift", "lift")]),
-        *warnings,
-    )
-
-
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
     """Show a bar on stderr; the value is called with how much is done so far."""

@@ -13,10 +13,10 @@ from rich.rule import Rule
 from rich.text import Text
 
 from service.api_client import ApiClient
+from service.cli_lookalikes import report_of
 from service.cli_output import (
     as_text,
     bar,
-    lookalike_of,
     percent,
     preview_of,
     print_json,
@@ -114,7 +114,8 @@ def print_summary(summary: Summary, story: Story | None, *, as_json: bool) -> No
         parts += [Rule("What an audience costs", style="dim"), _dearest_preview(story)]
     parts += _audiences(summary, {} if story is None else story.names)
     if story is not None:
-        parts += [Rule("Their twins", style="dim"), lookalike_of(story.lookalike, "Lookalike", 8)]
+        twins = report_of(story.lookalike, "Lookalike", traits_max=8)
+        parts += [Rule("Their twins", style="dim"), twins]
     stdout().print(Group(*parts, *_files(summary)))
 
 

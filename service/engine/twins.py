@@ -4,22 +4,28 @@ Twins are found anew when their definition changes, once a day, and when somebod
 between a build keeps them, less those who left the base.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable
+from datetime import date
 from typing import Final
 
 import msgspec
 from pyroaring import BitMap
 
+from audiences.calendar_days import date_of, day_of
 from audiences.criteria import Criteria
 from audiences.lookalike import Lookalike, LookalikeRequest, find_twins
+from audiences.lookalike_guard import Defining, defining, seed_began
+from audiences.lookalike_report import LookalikeReport, LookalikeWarning, WarningCode
 from audiences.rule import Audience
 from matching.people import Identity
+from service.engine.person_traits import PersonTraits
 from service.engine.stores import Stores
 
-HISTORY_DAYS: Final = 365
-DAY_MS: Final = 86_400_000
-VALUES_PER_TRAIT_MAX: Final = 50
 RNG_SEED: Final = 1
+SEEDS_REMEMBERED: Final = 50
+SEEDS_DIFFER_LEAST: Final = 10
+"""Seeds that differ by fewer people are reported as one, so that no report tells of the others."""
 
 
 class Twins:
@@ -39,46 +45,69 @@ class Twins:
         self._members = members
         self._suppressed = suppressed
         self._denied = denied
-        self._found: dict[str, tuple[Audience, int, BitMap]] = {}
+        self._traits = PersonTraits(stores)
+        self._found: dict[str, tuple[Audience, int, Lookalike]] = {}
+        self._reported: deque[BitMap] = deque(maxlen=SEEDS_REMEMBERED)
 
     def __call__(self, audience: Audience, as_of_ms: int) -> BitMap:
         """Give an audience's members, found today or now."""
         base, day = self._base(audience.identity), self._criteria().days.day(as_of_ms)
         known = self._found.get(audience.key)
         if known is not None and known[:2] == (audience, day):
-            return known[2] & base
+            return known[2].members & base
         if audience.lookalike is None:
             raise ValueError(f"the audience {audience.key!r} has a rule and no lookalike")
         request = msgspec.convert(msgspec.to_builtins(audience.lookalike), LookalikeRequest)
-        members = self.find(request, audience.identity, as_of_ms).members
-        self._found[audience.key] = (audience, day, members)
-        return members
+        found = self.find(request, audience.identity, as_of_ms)
+        # Why less than was found: only a preview needs the ladder, and only members are explained.
+        reasons = found.reasons.only(found.members)
+        kept = msgspec.structs.replace(found, ladder=(), reasons=reasons)
+        self._found[audience.key] = (audience, day, kept)
+        return found.members
 
     def forget(self, key: str) -> None:
         """Let the next build find this audience's twins anew."""
         self._found.pop(key, None)
 
-    def find(self, request: LookalikeRequest, identity: Identity, as_of_ms: int) -> Lookalike:
+    def report(self, key: str) -> LookalikeReport | None:
+        """Give the report of an audience's last finding, if it was found since the start."""
+        known = self._found.get(key)
+        return None if known is None else known[2].report
+
+    def reasons(self, key: str, person: int) -> tuple[str, ...] | None:
+        """Give the three traits that make a person a twin, if this audience was found here."""
+        known = self._found.get(key)
+        return None if known is None else known[2].reasons.of(person)
+
+    def find(
+        self,
+        request: LookalikeRequest,
+        identity: Identity,
+        as_of_ms: int,
+        *,
+        sees_people: bool = True,
+    ) -> Lookalike:
         """Rank everybody by likeness to the seed and report how well that works."""
         criteria = self._criteria()
-        people = criteria.people(identity)
         excluded = self._suppressed()
         for key in request.exclude:
             excluded = excluded | self._members(key)
-        tokens = self._stores.tokens.tokens(
-            people,
-            since_ms=as_of_ms - HISTORY_DAYS * DAY_MS,
-            until_ms=as_of_ms,
-            extra=self._trait_tokens(criteria, identity),
-        )
-        return find_twins(
+        base = self._base(identity)
+        seed = self._members(request.seed) & base
+        today = criteria.days.day(as_of_ms)
+        cut = self._cut(request, today)
+        traits = self._traits.gather(criteria, identity, as_of_ms, cut=cut)
+        made_of = self._defining(request.seed)
+        found = find_twins(
             request,
-            traits=tokens,
-            seed=self._members(request.seed),
-            base=self._base(identity),
+            traits=traits,
+            seed=seed if sees_people else self._steady(seed),
+            base=base,
             excluded=excluded,
             rng_seed=RNG_SEED,
+            defining=[trait for trait in traits if made_of.holds(trait)],
         )
+        return found if cut is None else _with_cut(found, date_of(cut), request.cut is not None)
 
     def _base(self, identity: Identity) -> BitMap:
         """Give who may be found and learnt from: nobody whose consent forbids it, at any time."""
@@ -86,10 +115,39 @@ class Twins:
         denied = criteria.people(identity).persons_of_visitors(self._denied())
         return criteria.base(identity) - denied
 
-    def _trait_tokens(self, criteria: Criteria, identity: Identity) -> Mapping[str, BitMap]:
-        return {
-            f"{trait.trait}={each.value}": each.holders
-            for trait in self._stores.traits.traits()
-            if trait.values <= VALUES_PER_TRAIT_MAX
-            for each in criteria.trait_values(trait.trait, identity)
-        }
+    def _defining(self, seed: str) -> Defining:
+        audiences = self._criteria().world.audiences
+        found = audiences.get(seed)
+        if found is None or found.rule is None:
+            return Defining()
+        return defining(found.rule, audiences.get)
+
+    def _cut(self, request: LookalikeRequest, today: int) -> int | None:
+        """Give the first day that is not known of people: as asked, or when the seed began."""
+        if request.cut is not None:
+            return min(day_of(request.cut), today + 1)
+        audiences = self._criteria().world.audiences
+        seed = audiences.get(request.seed)
+        if seed is None or seed.rule is None:
+            return None
+        return seed_began(seed.rule, audiences.get, today=today)
+
+    def _steady(self, seed: BitMap) -> BitMap:
+        """Give a seed reported before if this one differs from it by a few people only."""
+        for known in self._reported:
+            if len(known ^ seed) < SEEDS_DIFFER_LEAST:
+                return known
+        self._reported.append(seed)
+        return seed
+
+
+def _with_cut(found: Lookalike, cut: date, is_asked: bool) -> Lookalike:
+    report = msgspec.structs.replace(found.report, cut=cut)
+    if not is_asked:
+        text = (
+            f"The seed is made of what people did from {cut} on, so only what was known before is "
+            "used."
+        )
+        warning = LookalikeWarning(code=WarningCode.CUT_AT_SEED_EVENT, text=text)
+        report = msgspec.structs.replace(report, warnings=(*report.warnings, warning))
+    return msgspec.structs.replace(found, report=report)

@@ -6,13 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from audiences.lookalike_holdout import (
-    OTHERS_SAMPLED_MAX,
-    SEED_SAMPLED_MAX,
-    auc,
-    draw_panel,
-    recall_at,
-)
+from audiences.lookalike_holdout import HoldOuts, Repeat, auc, recall_at
+from audiences.lookalike_panel import OTHERS_SAMPLED_MAX, SEED_SAMPLED_MAX, draw_panel
+from audiences.lookalike_weights import LookalikeMethod
 
 scored = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30).filter(
     lambda rows: len({hidden for _, hidden in rows}) == 2
@@ -63,3 +59,33 @@ def test_big_crowds_are_sampled() -> None:
     assert len(panel.ordinals) == SEED_SAMPLED_MAX + OTHERS_SAMPLED_MAX
     assert (panel.seed_stands_for, panel.other_stands_for) == (2.0, 3.0)
     assert panel.rows.toarray()[:, 0].astype(bool).tolist() == (panel.ordinals % 2 == 1).tolist()
+
+
+def ranked(**offsets: float) -> Repeat:
+    """Rank ten hidden among a hundred; a method's offset is how far it lifts the hidden."""
+    hidden = np.arange(110) < 10
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=110)
+    return Repeat(
+        hidden=hidden,
+        stands_for=np.ones(110),
+        ties=rng.random(110),
+        scores={name: noise + offset * hidden for name, offset in offsets.items()},
+        by_strength=np.zeros((0, 0)),
+    )
+
+
+CHOICES = [
+    pytest.param([1.0, 1.0, 1.0], "logodds", id="better each time"),
+    pytest.param([1.0, 1.0, -0.5], "iv", id="worse once"),
+    pytest.param([0.0, 0.0, 0.0], "iv", id="the same"),
+]
+
+
+@pytest.mark.parametrize(("gains", "chosen"), CHOICES)
+def test_another_method_must_win_every_time(gains: list[float], chosen: str) -> None:
+    """The first method stands unless another found more of the hidden in all repeats."""
+    trials = HoldOuts(
+        repeats=tuple(ranked(iv=1.0, logodds=1.0 + gain) for gain in gains), strength=0
+    )
+    assert trials.best([LookalikeMethod.IV, LookalikeMethod.LOGODDS]) == chosen

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from audiences.lookalike_ranges import (
+    PLACES_MAX,
     RANGE_ORDINALS,
     SIGNATURE_RANGE_ORDINALS,
+    columns_of,
     fold_of,
     ranges,
     rank_by_likeness,
     rank_by_weights,
-    rows_of,
 )
 from audiences.lookalike_signatures import fold_signatures, mean_similarity, token_table
 from audiences.lookalike_weights import FOLDS, Weights
@@ -82,7 +83,7 @@ def test_a_sample_scores_as_everybody_does() -> None:
         per_root=rng.normal(size=5),
         offset=rng.normal(size=FOLDS),
     )
-    by_rows = weights.score(rows_of(people, traits), fold_of(ordinals_of(people)))
+    by_rows = weights.score(columns_of(people, traits).tocsr(), fold_of(ordinals_of(people)))
     assert rank_by_weights(people, traits, weights).scores == pytest.approx(by_rows, abs=1e-4)
 
 
@@ -93,7 +94,7 @@ def test_likeness_by_ranges_is_likeness_at_once() -> None:
     people = BitMap(spread.tolist())
     traits = [BitMap(rng.choice(spread, 150).tolist()) for _ in range(12)]
     table = token_table([f"product:{i}" for i in range(12)])
-    rows = rows_of(people, traits)
+    rows = columns_of(people, traits).tocsr()
     signed = fold_signatures(table, rows.indptr.astype(np.int64), rows.indices)
     ranking = rank_by_likeness(people, traits, table, signed)
     assert ranking.scores == pytest.approx(mean_similarity(signed, signed), abs=1e-6)
@@ -104,3 +105,12 @@ def test_folds_are_halves_of_both_kinds() -> None:
     for first in (1, VISITOR_FIRST):
         folds = fold_of(np.arange(first, first + 10_000, dtype=np.uint32))
         assert np.bincount(folds) == pytest.approx([5_000, 5_000], rel=0.05)
+
+
+@pytest.mark.parametrize("step", [1, PLACES_MAX // 50], ids=["close", "far apart"])
+def test_rows_of_a_sample_are_who_holds_what(step: int) -> None:
+    """A person's row names the traits whose bitmaps hold it, wherever its ordinal lies."""
+    people = BitMap(range(7, 7 + 100 * step, step))
+    traits = [BitMap(list(people)[::each]) | BitMap([3]) for each in (1, 2, 7)] + [BitMap()]
+    rows = columns_of(people, traits).toarray().astype(bool)
+    assert rows.tolist() == [[person in trait for trait in traits] for person in people]

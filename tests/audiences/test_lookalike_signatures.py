@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from datasketch import MinHash
+from datasketch import LeanMinHash, MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -14,9 +14,12 @@ from audiences.lookalike_signatures import (
     SchemeMismatch,
     Signatures,
     SignatureScheme,
+    alike_pairs,
     fold_signatures,
+    from_lean,
     hash_function,
     mean_similarity,
+    to_lean,
     token_table,
 )
 
@@ -139,3 +142,45 @@ def test_scheme_names_its_hash() -> None:
     """What was hashed how stands beside the values."""
     assert [each.hash_name for each in SCHEMES] == ["mmh3_32", "mmh3_32", "mmh3_64", "mmh3_32"]
     assert all(a != b for a, b in pairwise(SCHEMES))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda each: f"{each.scheme}-{each.num_perm}")
+def test_lean_signatures_go_out_and_come_in(scheme: SignatureScheme) -> None:
+    """LeanMinHash reads what is written as its own, and what it wrote is read as the same bits."""
+    signed = fold_signatures(token_table(VOCABULARY, scheme), *lay_out(draw_people(20, seed=6)))
+    written = to_lean(signed)
+    for row, each in zip(signed.values, written, strict=True):
+        lean = LeanMinHash.deserialize(each, "!")
+        assert (lean.seed, lean.scheme) == (scheme.seed, scheme.scheme)
+        assert np.array_equal(lean.hashvalues, row)
+    read = from_lean(written, scheme)
+    assert read.scheme == scheme
+    assert read.values.dtype == signed.values.dtype
+    assert np.array_equal(read.values, signed.values)
+    assert from_lean([], scheme).values.shape == (0, scheme.num_perm)
+
+
+def test_lean_signatures_of_another_scheme_are_refused() -> None:
+    """What was signed otherwise is not taken in."""
+    written = to_lean(fold_signatures(token_table(VOCABULARY), *lay_out([[1]])))
+    for other in (SignatureScheme(seed=2), SignatureScheme(num_perm=64), SCHEMES[2]):
+        with pytest.raises(SchemeMismatch):
+            from_lean(written, other)
+
+
+def test_alike_pairs_are_found_by_bands() -> None:
+    """Sets that share most tokens are paired with the share of values they agree in."""
+    scheme = SignatureScheme()
+    table = token_table(VOCABULARY, scheme)
+    sets = {"a": range(60), "b": range(5, 65), "c": range(100, 160), "d": range(100, 130)}
+    signed = {key: table.values[list(rows)].min(axis=0) for key, rows in sets.items()}
+    found = alike_pairs(signed, scheme, least=0.3)
+    assert [(first, second) for first, second, _ in found] == [("a", "b"), ("c", "d")]
+    assert all(alike == np.mean(signed[first] == signed[second]) for first, second, alike in found)
+
+
+def test_tokens_beyond_the_table_are_refused() -> None:
+    """A number that is no row of the table is a mistake, not another token."""
+    for wrong in (len(VOCABULARY) + 1, -1):
+        with pytest.raises(IndexError, match="rows of a table"):
+            fold_signatures(token_table(VOCABULARY), *lay_out([[0, wrong]]))

@@ -1,25 +1,23 @@
-"""Weights on traits: formulas, regression, blend, and the guard against telling traits."""
+"""Weights on traits: formulas, sums of parts, and the guard against telling traits."""
 
 import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from audiences.lookalike_traits import find_leaks
 from audiences.lookalike_weights import (
     FOLDS,
     LookalikeMethod,
     Sample,
     TraitCounts,
     Weights,
-    cross_fitted,
-    find_leaks,
+    counted,
     information,
     log_odds,
-    logistic,
     positive_information,
-    weigh,
+    z_sum,
 )
 
 
@@ -34,7 +32,12 @@ def draw_sample(people: int = 400) -> tuple[Sample, TraitCounts]:
     is_seed = rng.random(people) < 0.3
     chances = np.where(is_seed[:, None], [0.7, 0.2, 0.3, 0.4], [0.2, 0.2, 0.4, 0.4])
     rows = csr_matrix((rng.random((people, 4)) < chances).astype(np.float32))
-    sample = Sample(rows=rows, is_seed=is_seed, fold=(np.arange(people) % FOLDS).astype(np.uint8))
+    sample = Sample(
+        rows=rows,
+        columns=rows.tocsc(),
+        is_seed=is_seed,
+        fold=(np.arange(people) % FOLDS).astype(np.uint8),
+    )
     dense = rows.toarray()
     counts = count(
         dense[is_seed].sum(axis=0).astype(int).tolist(),
@@ -69,57 +72,34 @@ def test_small_seeds_are_drawn_to_everybody() -> None:
     assert 0 < few[0] < many[0]
 
 
-def test_logistic_stands_at_the_minimum_of_its_loss() -> None:
-    """No small step in any direction makes the balanced, penalised loss smaller."""
-    sample, _ = draw_sample()
-    rows, signs = sample.rows.toarray(), np.where(sample.is_seed, 1.0, -1.0)
-    share = np.where(sample.is_seed, sample.is_seed.mean(), 1 - sample.is_seed.mean())
-
-    def loss(slopes: NDArray[np.float64]) -> float:
-        intercepts = np.linspace(-6, 6, 4001)
-        margins = signs[:, None] * ((rows @ slopes)[:, None] + intercepts)
-        each = (np.log1p(np.exp(-margins)) / (2 * share[:, None])).sum(axis=0).min()
-        return float(0.5 * slopes @ slopes + 0.01 * each)
-
-    found = logistic(sample.rows, sample.is_seed)
-    best = loss(found)
-    for i in range(len(found)):
-        for step in (-0.05, 0.05):
-            assert loss(found + step * np.eye(len(found))[i]) > best
-
-
-def test_a_fold_never_learns_from_its_own_others() -> None:
-    """The weights that score a fold stay the same whoever else is in that fold."""
-    sample, counts = draw_sample()
-    weights = cross_fitted(counts, sample)
-    own = ~sample.is_seed & (sample.fold == 0)
-    changed = sample.rows.toarray()
-    changed[own] = 1 - changed[own]
-    again = cross_fitted(
-        counts, Sample(rows=csr_matrix(changed), is_seed=sample.is_seed, fold=sample.fold)
-    )
-    ratio = again.linear[0] / weights.linear[0]
-    assert ratio == pytest.approx(np.full(4, ratio[0]))
-
-
-def test_blend_is_the_sum_of_standardised_parts() -> None:
-    """A blend of three methods scores as the three z-scores added up."""
+def test_a_sum_adds_standardised_parts() -> None:
+    """Parts of any scale score as their z-scores times their shares."""
     sample, counts = draw_sample()
     others = ~sample.is_seed
     rows, fold = sample.rows[others], sample.fold[others]
-    blend = weigh(LookalikeMethod.BLEND, counts, sample).score(rows, fold)
-    expected = weigh(LookalikeMethod.LR, counts, sample).score(rows, fold)
-    for method in (LookalikeMethod.LOGODDS, LookalikeMethod.IV):
-        scores = weigh(method, counts, sample).score(rows, fold)
-        expected = expected + (scores - scores.mean()) / scores.std()
-    assert blend == pytest.approx(expected)
+    parts = [
+        (counted(LookalikeMethod.LOGODDS, counts), 2.0),
+        (counted(LookalikeMethod.IV, counts), 1.0),
+    ]
+    expected = np.zeros(others.sum())
+    for part, share in parts:
+        scores = part.score(rows, fold)
+        expected += share * (scores - scores.mean()) / scores.std()
+    assert z_sum(parts, sample).score(rows, fold) == pytest.approx(expected)
 
 
-def test_blend_of_a_small_seed_has_no_regression() -> None:
-    """Below 50 seed people the weights of both folds are the same."""
-    sample, counts = draw_sample(100)
-    assert counts.seed < 50
-    assert len(weigh(LookalikeMethod.BLEND, counts, sample).linear) == 1
+def test_merged_weights_are_the_mean_of_the_folds() -> None:
+    """One vector for all scores a person as the folds do on average."""
+    rng = np.random.default_rng(6)
+    weights = Weights(
+        linear=rng.normal(size=(FOLDS, 4)),
+        per_root=rng.normal(size=4),
+        offset=rng.normal(size=FOLDS),
+    )
+    sample, _ = draw_sample(40)
+    folds = [np.full(40, each, dtype=np.uint8) for each in range(FOLDS)]
+    expected = np.mean([weights.score(sample.rows, fold) for fold in folds], axis=0)
+    assert weights.merged().score(sample.rows, folds[0]) == pytest.approx(expected)
 
 
 def test_score_divides_by_the_root_of_the_traits_held() -> None:
@@ -131,12 +111,12 @@ def test_score_divides_by_the_root_of_the_traits_held() -> None:
     assert weights.score(rows, np.array([0, 1], dtype=np.uint8)).tolist() == [6.5, -0.5]
 
 
-@pytest.mark.parametrize("method", [LookalikeMethod.AUTO, LookalikeMethod.MINHASH])
-def test_methods_without_weights_are_refused(method: LookalikeMethod) -> None:
-    """Neither a choice to be made nor a signature is a weight on a trait."""
-    sample, counts = draw_sample(50)
-    with pytest.raises(ValueError, match="no weights"):
-        weigh(method, counts, sample)
+@pytest.mark.parametrize("method", ["auto", "minhash", "lr", "blend"])
+def test_only_counting_methods_are_counted(method: str) -> None:
+    """A choice, a signature, a regression and a blend are not counts of single traits."""
+    _, counts = draw_sample(50)
+    with pytest.raises(ValueError, match="does not count"):
+        counted(LookalikeMethod(method), counts)
 
 
 LEAKS = [

@@ -11,7 +11,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from pyroaring import BitMap
 
-from audiences.token_store import DAY_MS, RECENCIES, RECENCY_DAYS, TokenStore
+from audiences.token_store import DAY_MS, RECENCIES, RECENCY_DAYS, TokenStore, bins_of
+from matching.customer_traits_store import CustomerTrait, insert_traits
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity, People
 
@@ -183,3 +184,42 @@ def test_the_client_is_free_again(database: Database) -> None:
     for _ in range(2):
         store.tokens(make_people(Identity.BROWSER), since_ms=SINCE_MS, until_ms=UNTIL_MS, minimum=1)
     assert client.query("select count() from events").result_rows == [(50,)]
+
+
+def _numbers(name: str, values: Iterable[float]) -> list[CustomerTrait]:
+    return [
+        CustomerTrait(
+            customer=i, trait=name, kind="number", text="", number=value, source="crm", at_ms=1
+        )
+        for i, value in enumerate(values, start=1)
+    ]
+
+
+def test_numbers_are_cut_in_fifths(database: Database) -> None:
+    """Bounds are fifths of the customers in two digits; what is no number or gone has no part."""
+    client = database.client()
+    words = CustomerTrait(
+        customer=1, trait="city", kind="text", text="Nantes", number=0.0, source="crm", at_ms=1
+    )
+    insert_traits(
+        client,
+        [
+            *_numbers("spent", range(1, 1001)),
+            *_numbers("children", [0, 0, 0, 0, 0, 0, 0, 1, 2, 3]),
+            words,
+        ],
+    )
+    store = TokenStore(client)
+    assert store.edges("spent") == (200, 400, 600, 800)
+    assert store.edges("children") == (0, 2)
+    assert store.edges("city") == store.edges("unheard of") == ()
+
+
+def test_bins_are_named_by_their_bounds() -> None:
+    """Each bin says where it begins and ends; together they are all numbers."""
+    assert bins_of((18, 2.5e6)) == [
+        ("below 18", None, 18),
+        ("18 to below 2.5e+06", 18, 2.5e6),
+        ("2.5e+06 and more", 2.5e6, None),
+    ]
+    assert bins_of(()) == [("any", None, None)]
