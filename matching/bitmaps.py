@@ -15,10 +15,20 @@ from pyroaring import BitMap
 BLOCK = 1 << 16
 ARRAY_MEMBERS_MAX = 4096
 COOKIE_WITHOUT_RUNS = 12346
+MASK_FROM = BLOCK
+MASK_BYTES_AN_ORDINAL_MAX = 4
 
 
 def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
     """Make the set of these ordinals, in any order and with repeats."""
+    if ordinals.size >= MASK_FROM:
+        # Why: in another order than their own, many that lie close take three times as long.
+        first = int(ordinals.min()) // BLOCK * BLOCK
+        size = int(ordinals.max()) - first + 1
+        if size <= MASK_BYTES_AN_ORDINAL_MAX * ordinals.size:
+            mask = np.zeros(size, dtype=np.bool_)
+            mask[ordinals - np.uint32(first)] = True
+            return bitmap_of_mask(mask, first=first)
     return BitMap(array("I", np.ascontiguousarray(ordinals, dtype=np.uint32).tobytes()))
 
 

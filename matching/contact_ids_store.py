@@ -5,7 +5,7 @@ customer's ordinal in place of a visitor's go out, in the id spaces that are ask
 has one row in each, however often it is imported, and one more when the CRM says it no longer.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -13,10 +13,18 @@ from clickhouse_connect.driver.client import Client
 
 from matching.contact_profiles import BASES, EMAIL_BASE, FORM_OF, PHONE_BASE, SPACES, standing_for
 from matching.ids import CUSTOMER_FIRST, VISITOR_FIRST
-from matching.partner_ids_store import LiveIds, PartnerIdColumns, PartnerIdsStore
+from matching.partner_ids_store import (
+    DAY_MS,
+    CarriedIds,
+    LiveIds,
+    PartnerIdColumns,
+    PartnerIdsStore,
+)
+from matching.rows_store import all_rows
 from matching.sql import sql
 
 SOURCE: Final = "crm"
+CARRIED_ROW: Final = np.dtype([("customer", "<u4"), ("id_ordinal", "<u4")])
 ROWS_AN_INSERT: Final = 200_000
 CUSTOMERS_AT_ONCE: Final = 500_000
 ALWAYS: Final = (EMAIL_BASE, PHONE_BASE)
@@ -52,6 +60,58 @@ class ContactIdsStore:
             id_ordinals=np.array(ordinals, dtype=np.uint32),
             ids=list(ids),
         )
+
+    def carried(self, id_space: str) -> CarriedIds:
+        """Give the same as numbers alone, ordered by customer."""
+        asked = {"id_space": id_space, "first": CUSTOMER_FIRST, "last": VISITOR_FIRST - 1}
+        rows = all_rows(self._client, sql("contacts_carried"), CARRIED_ROW, asked)
+        return CarriedIds(
+            visitors=np.ascontiguousarray(rows["customer"]),
+            id_ordinals=np.ascontiguousarray(rows["id_ordinal"]),
+        )
+
+    def carriers(self, id_space: str, ids: Collection[str], *, limit: int) -> dict[int, list[int]]:
+        """Give the customers of whom the CRM says these contacts, by the contact's ordinal.
+
+        Of each contact come `limit` customers at most.
+        """
+        asked = {
+            "id_space": id_space,
+            "ids": list(ids),
+            "first": CUSTOMER_FIRST,
+            "last": VISITOR_FIRST - 1,
+            "limit": limit,
+        }
+        return self._by_ordinal("carriers_of_contacts", asked) if ids else {}
+
+    def browsers(
+        self,
+        id_space: str,
+        ids: Mapping[int, str],
+        *,
+        as_of_ms: int,
+        lives_days: int,
+        limit: int,
+    ) -> dict[int, list[int]]:
+        """Give the browsers whose messages named these contacts, ordinal and text, by ordinal."""
+        if id_space not in ALWAYS:
+            return {}
+        asked = {
+            "id_space": id_space,
+            "ids": list(ids.values()),
+            "ordinals": list(ids),
+            "as_of_ms": as_of_ms,
+            "since_ms": as_of_ms - lives_days * DAY_MS,
+            "first": VISITOR_FIRST,
+            "limit": limit,
+        }
+        return self._by_ordinal("carriers_of_partner_ids", asked)
+
+    def _by_ordinal(self, query: str, asked: dict[str, object]) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for ordinal, owner in self._client.query(sql(query), parameters=asked).result_rows:
+            found.setdefault(ordinal, []).append(owner)
+        return found
 
     def _complete(self, space: str, first: int, last: int, at_ms: int) -> int:
         bases = {base: contact for contact, base in BASES.items()}

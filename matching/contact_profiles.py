@@ -27,6 +27,8 @@ _NOT_OF_AMAZON: Final = re.compile(r"[^a-z0-9.@-]")
 _NOT_OF_AMAZON_NAMES: Final = re.compile(r"[^a-z0-9]")
 
 Normal = Callable[[str], str | None]
+OpenAll = Callable[[Sequence[str]], list[bytes]]
+"""Opens many sealed hashes of one length: `Opener.open_all` with the installation's key."""
 
 
 class ContactForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,3 +280,10 @@ def open_form(space: str, sealed: str, key: bytes) -> str:
     if FORM_OF[space].encoding == "base64":
         return b64encode(bytes.fromhex(digest)).decode()
     return digest
+
+
+def open_forms(space: str, sealed: Sequence[str], open_all: OpenAll) -> list[str]:
+    """Do the same for many of one space, opened at once."""
+    if FORM_OF[space].encoding == "base64":
+        return [b64encode(each).decode() for each in open_all(sealed)]
+    return [each.hex() for each in open_all(sealed)]

@@ -18,6 +18,15 @@ from pyroaring import BitMap
 from matching import customer_traits_store
 from matching.bitmaps import bitmap_of
 from matching.crm.rows_store import CrmRowsStore
+from matching.customer_names_store import (
+    OPT_IN,
+    CustomerName,
+    insert_names,
+    read_customer_of,
+    read_granted,
+    read_granted_by,
+    read_names,
+)
 from matching.customer_traits_store import BROWSER_SOURCE, CustomerTrait
 from matching.identification import is_blocked
 from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST, CrmId, VisitorId
@@ -42,28 +51,6 @@ RANGES: Final = {
 VISITOR_ROW: Final = np.dtype([("ordinal", "<u4"), ("key", "<u8", (2,))])
 
 Columns = list[Sequence[Any]]
-
-
-OPT_IN: Final = "opt_in"
-ANSWERS: Final = frozenset({OPT_IN, "ad_user_data", "ad_personalization"})
-"""Kinds whose newest value counts: '1', '0', or '' where an answer was taken back."""
-SLOT_OF_ANSWER: Final = {"0": 0, "1": 1, "": 2}
-"""Why slots of their own: of a yes and a no at one time the no must still be there."""
-
-
-class CustomerName(msgspec.Struct, frozen=True, kw_only=True):
-    """An alias, a sealed contact hash (kind `email`, `phone`) or an answer such as `opt_in`.
-
-    Another value in the same slot of a kind and source replaces this one, an empty one takes it
-    away.
-    """
-
-    customer: int
-    kind: str
-    value: str
-    source: str
-    at_ms: int
-    slot: int = 0
 
 
 class _NewRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,38 +144,15 @@ class CustomerStore:
 
     def put_names(self, rows: Sequence[CustomerName]) -> None:
         """Store aliases, sealed contact hashes and answers."""
-        if not rows:
-            return
-        columns: Columns = [
-            [row.customer for row in rows],
-            [row.kind for row in rows],
-            [row.value for row in rows],
-            [row.source for row in rows],
-            [row.at_ms for row in rows],
-            [SLOT_OF_ANSWER[row.value] if row.kind in ANSWERS else row.slot for row in rows],
-        ]
-        self._insert(CUSTOMERS, columns, more=["slot"])
+        insert_names(self._client, rows, at_once=self._rows_per_insert_max)
 
     def names(self, customer: int) -> list[CustomerName]:
         """Give one customer's names, newest per kind and value; of opt-ins only the newest."""
-        rows = self._client.query(
-            sql("customer_names"), parameters={"customer": customer}
-        ).result_rows
-        names = [
-            CustomerName(customer=customer, kind=kind, value=value, source=source, at_ms=at_ms)
-            for kind, value, source, at_ms in rows
-        ]
-        opt_ins = [name for name in names if name.kind == OPT_IN]
-        return [
-            name for name in names if name.kind != OPT_IN or (name is opt_ins[0] and name.value)
-        ]
+        return read_names(self._client, customer)
 
     def find_by_name(self, kind: str, value: str) -> int | None:
         """Give the customer who took this name last."""
-        rows = self._client.query(
-            sql("customer_by_name"), parameters={"kind": kind, "value": value}
-        ).result_rows
-        return int(rows[0][0]) if rows else None
+        return read_customer_of(self._client, kind, value)
 
     def opted_in(self) -> BitMap:
         """Give the customers whose newest opt-in is a yes."""
@@ -196,8 +160,11 @@ class CustomerStore:
 
     def granted(self, answer: str) -> BitMap:
         """Give the customers whose newest answer of a kind is a yes."""
-        parameters = {"kind": answer}
-        return bitmap_of(all_numbers(self._client, sql("opted_in_customers"), parameters))
+        return read_granted(self._client, answer)
+
+    def granted_by(self, customer: int) -> frozenset[str]:
+        """Give the kinds of answers that are a yes of this customer."""
+        return read_granted_by(self._client, customer)
 
     def customers(self) -> BitMap:
         """Give every customer that is not erased."""
@@ -288,13 +255,13 @@ class CustomerStore:
             self._take_over(rows.table, rows.ordinals, rows.keys)
             del self._unsettled[0]
 
-    def _insert(self, table: str, columns: Columns, more: Sequence[str] = ()) -> None:
+    def _insert(self, table: str, columns: Columns) -> None:
         step = self._rows_per_insert_max
         for begin in range(0, len(columns[0]), step):
             self._client.insert(
                 table,
                 [column[begin : begin + step] for column in columns],
-                column_names=[*COLUMNS[table], *more],
+                column_names=COLUMNS[table],
                 column_oriented=True,
             )
 

@@ -7,6 +7,7 @@ import click
 from service.api_client import ApiClient, run_of
 from service.cli_output import print_facts, print_json, print_table, progress
 from service.cli_session import CommandError, PartlyDoneError, json_option, with_api
+from service.cli_waterfall import print_waterfalls
 
 FILES = [
     ("seat", "seat"),
@@ -16,6 +17,16 @@ FILES = [
     ("adds", "adds"),
     ("removes", "removes"),
     ("reason", "reason"),
+]
+SEGMENTS = [
+    ("seat", "seat"),
+    ("audience", "audience"),
+    ("segment", "segment"),
+    ("status", "status"),
+    ("adds", "adds"),
+    ("removes", "removes"),
+    ("refreshes", "refreshes"),
+    ("held", "held then"),
 ]
 
 
@@ -53,6 +64,7 @@ def seat_show(api: ApiClient, key: str, as_json: bool) -> None:
         return
     print_facts({name: value for name, value in found.items() if name != "activations"})
     columns = [("audience", "audience"), ("segment", "segment"), ("expires_days", "days")]
+    columns.append(("holdout_percent", "held out %"))
     print_table(found.get("activations", []), columns)
 
 
@@ -62,32 +74,73 @@ def export() -> None:
 
 
 @export.command("run")
-@click.option("--seat", "seats", multiple=True, help="Only this seat; may be repeated.")
+@click.argument("named", nargs=-1, metavar="[SEAT]...")
+@click.option("--seat", "seats", multiple=True, help="The same as naming it; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Count what would be sent; write nothing.")
+@click.option("--hold", is_flag=True, help="Put these seats on hold first: only removals go.")
+@click.option("--release", is_flag=True, help="Lift holds and send what an alarm stopped.")
+@click.option("--resend", is_flag=True, help="Send all that these seats should hold, in full.")
 @json_option
 @with_api
-def export_run(api: ApiClient, seats: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def export_run(
+    api: ApiClient,
+    named: tuple[str, ...],
+    seats: tuple[str, ...],
+    dry_run: bool,
+    hold: bool,
+    release: bool,
+    resend: bool,
+    as_json: bool,
+) -> None:
     """Write the seats' files now and wait until they are published."""
-    run = start_export(api, seats, dry_run=dry_run)
-    with progress(f"export {run}", None):
-        done = api.wait_for_export(run)
+    keys = tuple(dict.fromkeys((*named, *seats)))
+    if not keys and (hold or release or resend):
+        raise click.UsageError("name the seats to hold, to release or to send to again")
+    wishes = {"hold": hold, "release": release, "resend": resend}
+    started = _start(api, keys, dry_run=dry_run, wishes=wishes)
+    run = run_of(started)
+    with progress(f"export {run}", len(started.get("seats") or keys) or None) as advance:
+        done = api.wait_for_export(run, lambda found: advance(len(found[0].get("seats", []))))
     if as_json:
         print_json(done)
     else:
         print_table(done["seats"], FILES)
+        print_table(_segments(done), SEGMENTS)
+    _check(run, done)
+
+
+def _start(
+    api: ApiClient, seats: tuple[str, ...], *, dry_run: bool, wishes: dict[str, bool]
+) -> dict[str, Any]:
+    asked: dict[str, Any] = {"dry_run": dry_run}
+    asked |= {wish: True for wish, is_wanted in wishes.items() if is_wanted}
+    if seats:
+        asked["seats"] = list(seats)
+    started: dict[str, Any] = api.post("/api/exports", asked)
+    return started
+
+
+def _segments(done: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {**segment, "seat": each["seat"]}
+        for each in done["seats"]
+        for segment in each.get("segments", [])
+    ]
+
+
+def _check(run: str | int, done: dict[str, Any]) -> None:
+    """End with the exit code of what failed or was held."""
     failed = [each["seat"] for each in done["seats"] if each["status"] == "failed"]
     if failed or done["status"] == "failed":
         whole = len(failed) == len(done["seats"])
         kind = CommandError if whole else PartlyDoneError
         raise kind(f"export {run}: failed for {', '.join(failed) or 'all seats'}")
-
-
-def start_export(api: ApiClient, seats: tuple[str, ...], *, dry_run: bool = False) -> str | int:
-    """Start an export of all seats, or of those named, and give its run."""
-    asked: dict[str, Any] = {"dry_run": dry_run}
-    if seats:
-        asked["seats"] = list(seats)
-    return run_of(api.post("/api/exports", asked))
+    held = [each["seat"] for each in done["seats"] if each["status"] == "held"]
+    if held:
+        raise PartlyDoneError(
+            f"export {run}: held for {', '.join(held)}; see why above, or what would go by "
+            "`jumelle export run SEAT --dry-run --release`; let it go by `--release` alone"
+        )
 
 
 @export.command("list")
@@ -114,12 +167,5 @@ def export_show(api: ApiClient, run: str, as_json: bool) -> None:
         print_json(done)
         return
     print_table(done["seats"], FILES)
-    steps = [
-        {"seat": of_seat["seat"], "audience": segment["audience"], "segment": segment["segment"]}
-        | step
-        for of_seat in done["seats"]
-        for segment in of_seat.get("segments", [])
-        for step in segment.get("waterfall", [])
-    ]
-    names = ("seat", "audience", "segment", "step", "people", "browsers", "ids")
-    print_table(steps, [(name, name) for name in names])
+    print_table(_segments(done), SEGMENTS)
+    print_waterfalls(_segments(done))

@@ -117,7 +117,10 @@ def click_token(keys: Keys, *, site: str, crm_id: str, target: str, days: int = 
 @click.option("--tag-port", default=8010, help="Port of the tag processes.")
 @click.option("--tag-workers", default=1, help="How many tag processes.")
 @click.option("--worker", default=0, hidden=True)
-def serve(role: str, host: str, port: int, tag_port: int, tag_workers: int, worker: int) -> None:
+@click.option("--parent", default=0, hidden=True)
+def serve(
+    role: str, host: str, port: int, tag_port: int, tag_workers: int, worker: int, parent: int
+) -> None:
     """Serve tag, engine or both."""
     keep_private(read_environment_or_exit().data)
     environment, config = settings()
@@ -129,7 +132,13 @@ def serve(role: str, host: str, port: int, tag_port: int, tag_workers: int, work
     if role == "tag":
         spool = config.service.spool
         serve_tag(
-            environment.data, spool, host=host, port=tag_port, workers=tag_workers, own=worker
+            environment.data,
+            spool,
+            host=host,
+            port=tag_port,
+            workers=tag_workers,
+            own=worker,
+            parent=parent,
         )
         return
     from service.app import engine_app  # noqa: PLC0415 - see open_engine

@@ -44,8 +44,6 @@ FILES_OF_OURS: Final = 24
 HTTP_VARIABLE: Final = "JUMELLE_HTTP"
 """`routes` serves the tag by its ASGI routes alone."""
 PARENT_SEEN_EVERY_S: Final = 1.0
-PARENT_VARIABLE: Final = "JUMELLE_TAG_PARENT"
-"""Names the process that started this tag process, which ends without it."""
 WORKERS_SEEN_EVERY_S: Final = 0.5
 
 log: Final = logging.getLogger("jumelle.serve")
@@ -103,14 +101,20 @@ def tag_app(part: TagProcess, balance: Balance) -> Litestar:
 
 
 def serve_tag(
-    data: Path, spool: SpoolSettings, *, host: str, port: int, workers: int, own: int
+    data: Path,
+    spool: SpoolSettings,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    own: int,
+    parent: int,
 ) -> None:
-    """Serve the tag as worker `own`; the first one starts the others and ends with them."""
+    """Serve the tag as worker `own`; the first one starts the others, which end without it."""
     others = Workers(host, port, count=workers if own == 0 else 1)
     balance = Balance(BalanceOf.DOOR)
     part = TagProcess(data, worker=own, settings=spool, balance=balance)
     log.info("serving", extra=fields(role="tag", worker=own, url=f"http://{host}:{port}"))
-    parent = int(os.environ[PARENT_VARIABLE]) if own else 0
     # Why: what is alive now stays for ever, and a request makes no cycles; collecting seldom is
     # worth one or two parts in a hundred.
     gc.freeze()
@@ -126,7 +130,8 @@ class Workers:
 
     def __init__(self, host: str, port: int, *, count: int) -> None:
         self._command = [sys.executable, "-m", "service.cli", "serve", "--role", "tag"]
-        self._command += ["--host", host, "--tag-port", str(port), "--worker"]
+        # Why told: a worker that asks later whose child it is may have lost its parent already.
+        self._command += ["--host", host, "--tag-port", str(port), "--parent", str(os.getpid())]
         self._running = {number: self._start(number) for number in range(1, count)}
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep_running, daemon=True)
@@ -151,9 +156,8 @@ class Workers:
                 self._running[number] = self._start(number)
 
     def _start(self, number: int) -> "subprocess.Popen[bytes]":
-        # Why told: a worker that asks later whose child it is may have lost its parent already.
-        told = os.environ | {PARENT_VARIABLE: str(os.getpid())}
-        return subprocess.Popen([*self._command, str(number)], env=told)  # noqa: S603 - our own
+        command = [*self._command, "--worker", str(number)]
+        return subprocess.Popen(command)  # noqa: S603 - our own program
 
 
 def run_server(

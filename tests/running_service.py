@@ -105,7 +105,7 @@ def serving(
         child = subprocess.Popen(command, env=environment, stderr=file)
         try:
             url = f"http://127.0.0.1:{port}"
-            _wait_until_ready(url, child, log)
+            wait_until_ready(url, child, log)
             with closing(RunningService(url, data, child, environment)) as running:
                 yield running
         finally:
@@ -130,7 +130,8 @@ def _write_config(folder: Path) -> None:
     service.write_text(service.read_text().replace("tick_seconds = 3.0", "tick_seconds = 600.0"))
 
 
-def _wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until a service answers that it is ready, or say what its log tells."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         assert child.poll() is None, log.read_text()

@@ -70,9 +70,31 @@ class ExportStore:
         """List what is active on one seat, or on all."""
         rows = self._rows("export_activations", seat=seat)
         return [
-            Activation(seat=key, audience=audience, segment=segment, expires_days=days)
-            for key, audience, segment, days in rows
+            Activation(
+                seat=key,
+                audience=audience,
+                segment=segment,
+                expires_days=days,
+                holdout_percent=percent,
+            )
+            for key, audience, segment, days, percent in rows
         ]
+
+    def put_hold(self, seat: str, reason: str) -> None:
+        """Hold a seat: only removals go to it until `lift_hold`."""
+        self._insert_hold(seat, reason)
+
+    def lift_hold(self, seat: str) -> bool:
+        """Let everything go to a seat again, and say whether it was held."""
+        was_held = bool(self.hold(seat))
+        if was_held:
+            self._insert_hold(seat, "")
+        return was_held
+
+    def hold(self, seat: str) -> str:
+        """Say why a seat is held, or nothing."""
+        found = self._rows("export_hold", seat=seat)
+        return str(found[0][0]) if found else ""
 
     def put_export(self, row: ExportRow) -> None:
         """Note that a run reached a state."""
@@ -161,16 +183,21 @@ class ExportStore:
         self._client.command(sql("export_prune"), parameters=parameters)
 
     def _insert_activation(self, activation: Activation, *, active: int) -> None:
-        names = ["seat", "audience", "segment", "expires_days", "active", "at"]
+        names = ["seat", "audience", "segment", "expires_days", "holdout_percent", "active", "at"]
         values = [
             activation.seat,
             activation.audience,
             activation.segment,
             activation.expires_days,
+            activation.holdout_percent,
             active,
             _now_us(),
         ]
         self._client.insert("activations", [values], column_names=names)
+
+    def _insert_hold(self, seat: str, reason: str) -> None:
+        row = [seat, reason, _now_us()]
+        self._client.insert("seat_holds", [row], column_names=["seat", "reason", "at"])
 
     def _rows(self, name: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         return self._client.query(sql(name), parameters=parameters).result_rows

@@ -5,10 +5,11 @@ contacts rest here fits no shape, so that it never leaves.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from audiences.exports.seat import Seat
-from matching.contact_profiles import DIGEST_BYTES, FORM_OF, ContactForm
+from matching.contact_profiles import DIGEST_BYTES, FORM_OF, FORMS, SPACES, ContactForm
 
 UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 SHAPES: Final = {
@@ -33,6 +34,16 @@ KNOWN: Final = {
 }
 LOWER_TRIM: Final = "lower_trim"
 NORMALIZE: Final = frozenset({LOWER_TRIM, "uid2", "google", "meta", "amazon", "liveramp", "criteo"})
+
+FORMS_TAKEN: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("google", "google_hosted", "google_pixel_match"), ("google",)),
+    **dict.fromkeys(("amazon", "amazon_eu"), ("amazon",)),
+    **dict.fromkeys(("criteo", "criteo_id"), ("criteo", "md5")),
+    "liveramp": ("liveramp",),
+    "meta": ("meta",),
+    "the_trade_desk": ("uid2",),
+}
+"""The forms of contacts that partners are known to take; of others the seat's word is all."""
 
 
 def refused_shape(text: str, id_space: str, seat: Seat) -> str:
@@ -63,6 +74,23 @@ def normalization_of(id_space: str) -> str:
     return LOWER_TRIM if name in DIGEST_BYTES else name
 
 
+def spaces_of_form(normalize: str) -> tuple[str, ...]:
+    """Name the id spaces whose contacts were hashed in this form."""
+    return tuple(space for space in SPACES if normalize and normalization_of(space) == normalize)
+
+
+def spaces_taken(partner: str, id_space: str) -> tuple[str, ...]:
+    """Name the id spaces of this kind of contact that a partner can read; empty when nobody knows.
+
+    A space whose hashes are made as those of the partner's own form is one of them.
+    """
+    contact = FORM_OF[id_space].contact
+    forms = [form for form in FORMS if form.contact == contact]
+    taken = FORMS_TAKEN.get(partner, ())
+    made = {_how(form) for form in forms if form.space.partition("_")[2] in taken}
+    return tuple(form.space for form in forms if _how(form) in made)
+
+
 def in_case(text: str, id_space: str, seat: Seat) -> str:
     """Write an id in the case that the partner wants."""
     match seat.ids.case.get(id_space):
@@ -81,3 +109,7 @@ def as_kept(text: str, id_space: str) -> str:
 
 def _shape_of_form(form: ContactForm) -> str:
     return f"{form.digest}_{form.encoding}"
+
+
+def _how(form: ContactForm) -> tuple[object, ...]:
+    return form.normal, form.digest, form.encoding

@@ -36,12 +36,13 @@ def diff(
     forced_removals: Mapping[str, BitMap],
     resend: Collection[str] = (),
     no_adds: Collection[str] = (),
+    rewrite: Collection[str] = (),
 ) -> Changes:
     """Compare; a segment that is not wanted loses all its ids, a forced removal beats a wish.
 
     Ids are sent again `refresh_before_days` before they expire (0 in `expires_days` = never), or
     all at once when the mode is full or the segment stands in `resend`; those of `no_adds` only
-    leave.
+    leave, and what stays of them is sent again where `rewrite` says so.
     """
     changes = Changes(adds={}, removes={}, refreshes={}, next_held={})
     for segment in sorted({*held, *wanted, *forced_removals}):
@@ -52,6 +53,7 @@ def diff(
         refreshes = BitMap()
         if segment in no_adds:
             stays &= before
+            refreshes = stays if segment in rewrite else refreshes
         elif mode is Mode.FULL or segment in resend:
             refreshes = stays & before
         elif lifetime := expires_days.get(segment, 0):

@@ -14,6 +14,7 @@ import msgspec
 
 from audiences.exports.formats.parts import Part
 from audiences.exports.formats.rows import Counts
+from audiences.exports.run_steps import OnStep, RunStep
 from audiences.exports.seat import Mode, Seat
 
 STAGING: Final = ".staging"
@@ -61,18 +62,25 @@ class Staging:
         return (self._staged / name).open("xb")
 
     def sync(self, parts: Sequence[Part]) -> None:
-        """Make the written files survive a power loss."""
+        """Make the written files survive a power loss; none may stand in another's place."""
         for part in parts:
+            if (self._folder / part.name).exists():
+                raise FileExistsError(
+                    f"{self._folder / part.name} is there already, of another run: names by "
+                    "{epoch_s} need a second between runs; run again"
+                )
             _sync(self._staged / part.name)
         _sync(self._staged)
 
-    def publish(self, manifest: Manifest) -> Path:
+    def publish(self, manifest: Manifest, on_step: OnStep) -> Path:
         """Rename the files into sight, the manifest last, and give its path."""
         staged = self._staged / manifest_name(manifest.seat, manifest.run)
         staged.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
         _sync(staged)
+        on_step(RunStep.MANIFEST_STAGED)
         for part in manifest.files:
             (self._staged / part.name).replace(self._folder / part.name)
+            on_step(RunStep.FILE_VISIBLE)
         _sync(self._folder)
         target = staged.replace(self._folder / staged.name)
         _sync(self._folder)

@@ -1,33 +1,43 @@
 """What an export will do to a seat, before a byte is written.
 
 In go the seat, its activations, what it holds and who may be sent; out comes the plan: changes by
-segment and a report of each. Nothing here touches files or the database.
+segment, a report of each, and why anything waits. Nothing here touches files or the database.
 """
 
 import datetime as dt
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from audiences.exports.alarm import alarms
 from audiences.exports.formats.choose import writer_of
 from audiences.exports.formats.rows import UnwritableRow
+from audiences.exports.id_rows import texts_at
 from audiences.exports.ledger import Changes, diff, everything
-from audiences.exports.reach import Carriers, carriers, reach_of
 from audiences.exports.report import SegmentReport, SegmentStatus
 from audiences.exports.seat import Mode, Removal, Seat
-from audiences.exports.seat_state import Activation, FrozenRemoval, Held
-from matching.bitmaps import mask_of
+from audiences.exports.seat_state import Activation, Asked, FrozenRemoval, Held
+from audiences.exports.wanted import Wanted, Who
+from matching.bitmaps import bitmap_of, mask_of
 from matching.partner_ids_store import LiveIds
-from matching.people import People
 
-Members = Callable[[str], tuple[People, BitMap] | None]
-"""Gives an audience's people under its identity, None before its first build."""
+IDS_AT_ONCE: Final = 65_536
 Texts = Callable[[BitMap], Mapping[int, tuple[str, str]]]
 """Gives id space and text of ordinals of ids, those no longer live included."""
+
+
+class Before(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a seat stands before a run."""
+
+    held: Held
+    frozen: Sequence[FrozenRemoval]
+    hold: str = ""
+    """Why only removals may go to it; empty = nothing forbids more."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,128 +48,113 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     expires_days: dict[str, int]
     segments: list[SegmentReport]
     refused_ids: int
+    waits: list[str]
+    """Why not everything goes out; empty = everything does."""
 
 
 def plan_export(
     seat: Seat,
     *,
     activations: Sequence[Activation],
-    members: Members,
-    live: Sequence[LiveIds],
-    allowed: BitMap,
-    suppressed: BitMap,
-    held: Held,
-    frozen: Sequence[FrozenRemoval],
+    who: Who,
+    before: Before,
     today: dt.date,
+    asked: Asked,
 ) -> Plan:
     """Decide for each segment who enters, stays and leaves."""
     _check_segments(seat, activations)
-    found = _Reached(seat, members, live, allowed, suppressed, held)
+    wanted = Wanted(seat, who, before.held, is_resent=asked.resend)
     for activation in activations:
-        found.put(activation)
-    found.keep_unbuilt()
-    refused = _refused_ids(seat, live, found.wanted, held)
-    forced, denied = _forced(seat, live, frozen)
-    wanted = {
-        segment: ids - refused - denied.get(segment, BitMap())
-        for segment, ids in found.wanted.items()
-    }
-    mode = _mode_of(seat, held)
-    lifetimes = {each.segment: each.expires_days for each in found.segments}
-    changes = diff(
-        held.days,
-        wanted,
-        mode=mode,
-        today=today,
-        refresh_before_days=seat.membership.refresh_before_days,
-        expires_days=lifetimes,
-        forced_removals=forced,
-        resend={each for each in wanted if held.expires_days.get(each) != lifetimes[each]},
-        no_adds=found.below,
-    )
+        wanted.put(activation)
+    wanted.keep_unbuilt()
+    refused = _refused_ids(seat, who.live, wanted.ids, before.held)
+    forced, denied = _forced(seat, who.live, before.frozen)
+    run = _Comparison(seat, before.held, wanted, today, forced, denied)
+    ids = {segment: each - refused for segment, each in wanted.ids.items()}
+    mode = Mode.FULL if asked.resend else _mode_of(seat, before.held)
+    changes = run.changes(ids, mode=mode, no_adds=wanted.below)
+    waits = alarms(seat, changes, before.held.days, filled=wanted.ids)
+    no_adds = wanted.below
+    if before.hold and not asked.release:
+        waits = [f"the seat is on hold: {before.hold}"]
+        mode, no_adds = run.quiet_mode, run.segments
+        changes = run.removals(ids)
+    elif waits and not asked.release and not asked.dry_run:
+        mode, no_adds = run.quiet_mode, run.segments
+        changes = run.removals({each: wanted.kept(each) for each in before.held.days})
     return Plan(
         mode=mode,
         changes=changes,
-        # Why: what was not sent again keeps the lifetime that it was sent with.
-        expires_days=lifetimes | {each: held.expires_days.get(each, 0) for each in found.below},
-        segments=_segments(found.segments, changes),
+        expires_days=run.lifetimes(no_adds),
+        segments=_segments(wanted.segments, changes),
         refused_ids=len(refused),
+        waits=[] if asked.release else waits,
     )
 
 
-class _Reached:
-    """The ids that each segment should hold, gathered one activation at a time."""
+class _Comparison:
+    """Compares what a seat holds with what it should hold, one wish or another."""
 
     def __init__(
         self,
         seat: Seat,
-        members: Members,
-        live: Sequence[LiveIds],
-        allowed: BitMap,
-        suppressed: BitMap,
         held: Held,
+        wanted: Wanted,
+        today: dt.date,
+        forced: Mapping[str, BitMap],
+        denied: Mapping[str, BitMap],
     ) -> None:
-        self.wanted: dict[str, BitMap] = {}
-        self.below: set[str] = set()
-        self.segments: list[SegmentReport] = []
-        self._seat = seat
-        self._members = members
-        self._live = live
-        self._allowed = allowed
-        self._suppressed = suppressed
+        self.segments = {*held.days, *wanted.ids}
+        self._lifetimes = {each.segment: each.expires_days for each in wanted.segments}
+        self._is_replaced = seat.membership.removal is Removal.REPLACE
+        self._is_by_segment = "segment" in seat.file.per
+        self._refresh_before_days = seat.membership.refresh_before_days
         self._held = held
-        self._carriers: dict[tuple[str, int], Carriers] = {}
-        self._unbuilt: list[Activation] = []
+        self._today = today
+        self._forced = forced
+        self._denied = denied
 
-    def put(self, activation: Activation) -> None:
-        """Find the ids of one audience, or none when too few people are reached."""
-        built = self._members(activation.audience)
-        if built is None:
-            self._unbuilt.append(activation)
-            return
-        people, persons = built
-        reached = reach_of(persons, self._carriers_of(people))
-        status, wanted = SegmentStatus.SENT, reached.ids
-        if reached.people < self._seat.min_size:
-            status = SegmentStatus.BELOW_MINIMUM
-            self.below.add(activation.segment)
-            if self._seat.membership.removal is Removal.REPLACE:
-                wanted = BitMap()
-        self._note(
-            activation,
-            wanted,
-            status=status,
-            people=reached.people,
-            ids=len(reached.ids),
-            waterfall=reached.waterfall,
+    @property
+    def quiet_mode(self) -> Mode:
+        """Name the mode of files that hold nothing but removals."""
+        return Mode.FULL if self._is_replaced else Mode.DELTA
+
+    def changes(
+        self,
+        wanted: Mapping[str, BitMap],
+        *,
+        mode: Mode,
+        no_adds: set[str],
+        rewrite: set[str] | None = None,
+    ) -> Changes:
+        """Compare; what the erased held leaves in any case."""
+        sent_with = self._held.expires_days
+        return diff(
+            self._held.days,
+            {each: ids - self._denied.get(each, BitMap()) for each, ids in wanted.items()},
+            mode=mode,
+            today=self._today,
+            refresh_before_days=self._refresh_before_days,
+            expires_days=self._lifetimes,
+            forced_removals=self._forced,
+            resend={each for each, days in self._lifetimes.items() if sent_with.get(each) != days},
+            no_adds=no_adds,
+            rewrite=rewrite or (),
         )
 
-    def keep_unbuilt(self) -> None:
-        """Let audiences without a build keep what they hold, less what may not be sent."""
-        for activation in self._unbuilt:
-            held = everything(self._held.days.get(activation.segment, {}))
-            sendable = [each.ids for each in self._carriers.values()]
-            wanted = BitMap.intersection(held, *sendable)
-            self._note(activation, wanted, status=SegmentStatus.NOT_BUILT)
+    def removals(self, wanted: Mapping[str, BitMap]) -> Changes:
+        """Let ids only leave; where absence removes, all that stays is said again."""
+        changes = self.changes(wanted, mode=self.quiet_mode, no_adds=self.segments)
+        left = {segment for segment, ids in changes.removes.items() if ids}
+        if not self._is_replaced or not left:
+            return changes
+        rewrite = left if self._is_by_segment else self.segments
+        return self.changes(wanted, mode=self.quiet_mode, no_adds=self.segments, rewrite=rewrite)
 
-    def _note(self, activation: Activation, wanted: BitMap, **facts: Any) -> None:
-        self.wanted[activation.segment] = wanted
-        self.segments.append(
-            SegmentReport(
-                segment=activation.segment,
-                audience=activation.audience,
-                expires_days=self._seat.lifetime_days(activation.expires_days),
-                **facts,
-            )
-        )
-
-    def _carriers_of(self, people: People) -> Carriers:
-        key = (str(people.identity), people.version)
-        if key not in self._carriers:
-            self._carriers[key] = carriers(
-                people=people, live=self._live, allowed=self._allowed, suppressed=self._suppressed
-            )
-        return self._carriers[key]
+    def lifetimes(self, no_adds: set[str]) -> dict[str, int]:
+        """Give the lifetimes; what was not sent again keeps the one that it was sent with."""
+        kept = {each: self._held.expires_days.get(each, 0) for each in no_adds}
+        return self._lifetimes | kept
 
 
 def _check_segments(seat: Seat, activations: Sequence[Activation]) -> None:
@@ -188,18 +183,19 @@ def _refused_ids(
     refused = BitMap()
     writer = writer_of(seat)
     for id_space, each in zip(seat.id_spaces, live, strict=True):
-        for row in rows_of(each, new):
-            if writer.refused_id(each.ids[row], seat, id_space):
-                refused.add(int(each.id_ordinals[row]))
+        rows = np.flatnonzero(_is_among(each.id_ordinals, new))
+        for first in range(0, rows.size, IDS_AT_ONCE):
+            some = rows[first : first + IDS_AT_ONCE]
+            found = writer.refused_ids(texts_at(each, some), seat, id_space)
+            refused |= bitmap_of(each.id_ordinals[some[found]])
     return refused
 
 
-def rows_of(live: LiveIds, ids: BitMap) -> list[int]:
-    """List the rows of the ids, in their order."""
-    if not live.id_ordinals.size or not ids:
-        return []
-    mask = mask_of(ids, first=0, size=int(live.id_ordinals.max()) + 1)
-    return np.flatnonzero(mask[live.id_ordinals]).tolist()
+def _is_among(id_ordinals: NDArray[np.uint32], ids: BitMap) -> NDArray[np.bool_]:
+    if not id_ordinals.size or not ids:
+        return np.zeros(id_ordinals.size, dtype=np.bool_)
+    found: NDArray[np.bool_] = mask_of(ids, first=0, size=int(id_ordinals.max()) + 1)[id_ordinals]
+    return found
 
 
 def _forced(
@@ -241,6 +237,7 @@ def _segments(active: Sequence[SegmentReport], changes: Changes) -> list[Segment
             adds=len(changes.adds.get(each.segment, ())),
             removes=len(changes.removes.get(each.segment, ())),
             refreshes=len(changes.refreshes.get(each.segment, ())),
+            held=len(everything(changes.next_held.get(each.segment, {}))),
         )
         for each in sorted((*active, *withdrawn), key=lambda each: each.segment)
     ]

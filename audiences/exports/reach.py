@@ -1,21 +1,25 @@
 """How many of some people a seat can reach, and with which of its partner's ids.
 
-In go the people, their browsers, the live ids and what consent and suppression leave; out come the
-ids and a waterfall of what each step costs. Preview and export call this very function.
+In go the people, the live ids of their browsers and the contacts of customers, and what consent and
+suppression leave; out come the ids and a waterfall of what each step costs. Preview and export call
+this very function.
 """
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.bitmaps import bitmap_of, mask_of
-from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST
+from matching.bitmaps import bitmap_of, mask_of, ordinals_of
+from matching.ids import CUSTOMER_FIRST, VISITOR_FIRST
 from matching.partner_ids_store import CarriedIds
-from matching.people import People
+from matching.people import Identity, People
+
+CUSTOMERS: Final = BitMap(range(CUSTOMER_FIRST, VISITOR_FIRST))
 
 
 class ReachStep(StrEnum):
@@ -30,7 +34,10 @@ class ReachStep(StrEnum):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left after one step; `ids` are the live ids of those browsers."""
+    """What is left after one step; `ids` are the live ids of those browsers.
+
+    A customer whose contacts are ids of the seat counts as one browser more.
+    """
 
     step: ReachStep
     people: int
@@ -51,13 +58,16 @@ class Carriers(msgspec.Struct, frozen=True, kw_only=True):
 
     people: People
     visitors: NDArray[np.uint32]
+    """Who carries: browsers, and customers themselves where their contacts are ids; in parallel to
+    `id_ordinals`. Under identity `browser` a customer's contacts are its browsers' instead."""
     id_ordinals: NDArray[np.uint32]
     suppressed_persons: BitMap
-    suppressed_browsers: BitMap
+    suppressed: BitMap
+    """Browsers and customers that are suppressed, and browsers whose customer is."""
     allowed: BitMap
     with_live_id: BitMap
     sendable: BitMap
-    """Visitors with at least one id that may be sent."""
+    """Those who carry at least one id that may be sent."""
     ids: BitMap
     """Every id that may be sent."""
 
@@ -79,35 +89,44 @@ def reach(
 def carriers(
     *, people: People, live: Sequence[CarriedIds], allowed: BitMap, suppressed: BitMap
 ) -> Carriers:
-    """Decide once for a seat which browsers and ids may be sent at all."""
-    visitors = np.concatenate([np.zeros(0, np.uint32), *(each.visitors for each in live)])
-    id_ordinals = np.concatenate([np.zeros(0, np.uint32), *(each.id_ordinals for each in live)])
-    customers = suppressed & BitMap(range(CUSTOMER_FIRST, VISITOR_FIRST))
-    of_customers = people.persons_of_customers(customers)
-    browsers = (suppressed & BitMap(range(VISITOR_FIRST, ORDINAL_LAST + 1))) | people.visitors_of(
-        of_customers
+    """Decide once for a seat who carries which id, and what of that may be sent at all.
+
+    `live` names customers beside browsers where their contacts are ids; they are sent when they too
+    stand in `allowed`. An id of anybody who may not be sent is sent for nobody.
+    """
+    carried = CarriedIds(
+        visitors=np.concatenate([np.zeros(0, np.uint32), *(each.visitors for each in live)]),
+        id_ordinals=np.concatenate([np.zeros(0, np.uint32), *(each.id_ordinals for each in live)]),
     )
-    is_open = _rows_of(visitors, allowed - browsers)
-    denied = bitmap_of(id_ordinals[~is_open])
-    ids = bitmap_of(id_ordinals[is_open]) - denied
-    sendable = is_open & ~_rows_of(id_ordinals, denied)
+    of_customers = people.persons_of_customers(suppressed & CUSTOMERS)
+    barred = suppressed | people.visitors_of(of_customers)
+    may_be_sent = allowed - barred
+    is_open = _rows_of(carried.visitors, may_be_sent)
+    denied = bitmap_of(carried.id_ordinals[~is_open])
+    if people.identity is Identity.BROWSER and (carried.visitors < VISITOR_FIRST).any():
+        carried = _of_browsers(carried, is_open, people)
+        is_open = _rows_of(carried.visitors, may_be_sent)
+        denied |= bitmap_of(carried.id_ordinals[~is_open])
+    sendable = is_open & ~_rows_of(carried.id_ordinals, denied)
     return Carriers(
         people=people,
-        visitors=visitors,
-        id_ordinals=id_ordinals,
+        visitors=carried.visitors,
+        id_ordinals=carried.id_ordinals,
         suppressed_persons=suppressed | of_customers,
-        suppressed_browsers=browsers,
+        suppressed=barred,
         allowed=allowed,
-        with_live_id=bitmap_of(visitors),
-        sendable=bitmap_of(visitors[sendable]),
-        ids=ids,
+        with_live_id=bitmap_of(carried.visitors),
+        sendable=bitmap_of(carried.visitors[sendable]),
+        ids=bitmap_of(carried.id_ordinals[is_open]) - denied,
     )
 
 
 def reach_of(persons: BitMap, seat: Carriers) -> SeatReach:
     """Walk the steps for one audience of a seat."""
     everyone = seat.people.visitors_of(persons)
-    free = everyone - seat.suppressed_browsers
+    if seat.people.identity is not Identity.BROWSER:
+        everyone |= persons & seat.with_live_id
+    free = everyone - seat.suppressed
     allowed = free & seat.allowed
     live = allowed & seat.with_live_id
     final = live & seat.sendable
@@ -144,6 +163,28 @@ def sendable_rows(seat: Carriers) -> NDArray[np.intp]:
     )
 
 
+def _of_browsers(carried: CarriedIds, is_open: NDArray[np.bool_], people: People) -> CarriedIds:
+    """Give the contacts of customers who may be sent to each of their browsers, theirs to nobody.
+
+    Why only theirs: what others carry is denied already, for the customer's own sake.
+    """
+    is_customer = carried.visitors < VISITOR_FIRST
+    rows = np.flatnonzero(is_customer & is_open)
+    rows = rows[np.argsort(carried.visitors[rows], kind="stable")]
+    owners = carried.visitors[rows]
+    browsers = ordinals_of(people.persons_of_customers(bitmap_of(owners)))
+    customers = people.customer_of[browsers - np.uint32(VISITOR_FIRST)]
+    first = np.searchsorted(owners, customers, side="left")
+    counts = np.searchsorted(owners, customers, side="right") - first
+    begins = np.repeat(first - np.cumsum(counts) + counts, counts)
+    theirs = rows[begins + np.arange(begins.size)]
+    own = np.flatnonzero(~is_customer)
+    return CarriedIds(
+        visitors=np.concatenate([carried.visitors[own], np.repeat(browsers, counts)]),
+        id_ordinals=np.concatenate([carried.id_ordinals[own], carried.id_ordinals[theirs]]),
+    )
+
+
 def _ids_of(browsers: BitMap, seat: Carriers) -> BitMap:
     return bitmap_of(seat.id_ordinals[_rows_of(seat.visitors, browsers & seat.with_live_id)])
 
@@ -153,5 +194,12 @@ def _rows_of(values: NDArray[np.uint32], wanted: BitMap) -> NDArray[np.bool_]:
     if not values.size:
         return np.zeros(0, np.bool_)
     first, last = int(values.min()), int(values.max())
+    if first < VISITOR_FIRST <= last:
+        # Why apart: what lies between customers and browsers would be half a billion of nobody.
+        is_low = values < VISITOR_FIRST
+        found = np.empty(values.size, np.bool_)
+        for some in (is_low, ~is_low):
+            found[some] = _rows_of(values[some], wanted)
+        return found
     mask = mask_of(wanted, first=first, size=last - first + 1)
     return np.take(mask, values - np.uint32(first))

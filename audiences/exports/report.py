@@ -4,8 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
-from audiences.exports.reach import Step
 from audiences.exports.seat import Mode
+from audiences.exports.waterfall import Stage
 
 
 class ExportStatus(StrEnum):
@@ -16,6 +16,8 @@ class ExportStatus(StrEnum):
     NOTHING_TO_SEND = "nothing_to_send"
     BELOW_MINIMUM = "below_minimum"
     NO_ACTIVATIONS = "no_activations"
+    HELD = "held"
+    """The seat is on hold or a segment would change a lot: only removals went out, if any."""
     FAILED = "failed"
 
 
@@ -38,12 +40,15 @@ class SegmentReport(msgspec.Struct, frozen=True, kw_only=True):
     audience: str
     status: SegmentStatus
     expires_days: int = 0
+    holdout_percent: int = 0
     people: int = 0
     ids: int = 0
     adds: int = 0
     removes: int = 0
     refreshes: int = 0
-    waterfall: list[Step] = []
+    held: int = 0
+    """The ids that the segment holds after the run."""
+    waterfall: list[Stage] = []
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,107 +5,94 @@ point leaves the old state or the new one. Delivery to the partner is not done h
 """
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
 
 from audiences.exports.export_store import ExportStore
-from audiences.exports.formats.choose import writer_of
-from audiences.exports.formats.parts import Part, Parts, discard
-from audiences.exports.formats.rows import Counts, UnwritableRow
-from audiences.exports.id_rows import id_rows
+from audiences.exports.formats.parts import discard
+from audiences.exports.formats.rows import UnwritableRow
+from audiences.exports.label import Definitions
 from audiences.exports.ledger import keep_held
-from audiences.exports.manifest import (
-    Manifest,
-    SegmentLine,
-    Staging,
-    drop_staged,
-    drop_unpublished,
-    manifest_name,
-)
-from audiences.exports.plan import Members, Plan, Texts, plan_export
+from audiences.exports.manifest import Staging, drop_staged, drop_unpublished, manifest_name
+from audiences.exports.plan import Before, Plan, Texts, plan_export
+from audiences.exports.publication import Work, publish, with_parts, write_parts
 from audiences.exports.report import ExportReport, ExportStatus, SegmentStatus
+from audiences.exports.run_steps import OnStep, RunStep
 from audiences.exports.seat import Removal, Seat
-from audiences.exports.seat_state import (
-    PREPARED,
-    PUBLISHED,
-    Activation,
-    ExportRow,
-    FrozenRemoval,
-    Held,
-)
-from matching.partner_ids_store import LiveIds
+from audiences.exports.seat_state import PUBLISHED, Activation, Asked, ExportRow, FrozenRemoval
+from audiences.exports.wanted import Who
+from matching.bitmaps import bitmap_of
 
+log: Final = logging.getLogger("jumelle.exports")
 
-class _Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run works on."""
-
-    seat: Seat
-    run: int
-    now_ms: int
-    folder: Path
-    live: Sequence[LiveIds]
-    held: Held
-    frozen: Sequence[FrozenRemoval]
-    store: ExportStore
+Opened = Callable[[FrozenRemoval], FrozenRemoval]
+"""Writes the ids of a frozen removal as the partner knows them, where they rest otherwise."""
 
 
 def export_seat(
     seat: Seat,
     *,
     activations: Sequence[Activation],
-    members: Members,
-    live: Sequence[LiveIds],
-    allowed: BitMap,
-    suppressed: BitMap,
+    who: Who,
     texts: Texts,
     store: ExportStore,
     out_dir: Path,
     run: int,
     now_ms: int,
-    dry_run: bool = False,
+    asked: Asked = Asked(),  # noqa: B008 - a frozen value
     time_zone: dt.tzinfo = dt.UTC,
+    definitions: Definitions = lambda _: None,
+    on_step: OnStep | None = None,
+    opened: Opened = lambda removal: removal,
 ) -> ExportReport:
     """Send a seat what changed since its newest published run; a published run stands as it is.
 
-    `live` goes in parallel to the seat's id spaces. Runs of a seat have growing numbers and never
-    overlap, nor do they overlap with an erasure.
+    Runs of a seat have growing numbers and never overlap, nor do they overlap with an erasure.
     """
     folder = out_dir / seat.key
     _settle(seat, folder, store)
     if (done := _published(seat, run, store)) is not None:
         return done
-    work = _Run(
+    before = Before(
+        held=store.held(seat.key),
+        frozen=[opened(each) for each in store.frozen_removals(seat.key)],
+        hold=store.hold(seat.key),
+    )
+    work = Work(
         seat=seat,
         run=run,
         now_ms=now_ms,
         folder=folder,
-        live=live,
-        held=store.held(seat.key),
-        frozen=store.frozen_removals(seat.key),
+        live=who.live,
+        before=before,
         store=store,
+        definitions=definitions,
+        on_step=on_step or _log_step(seat, run),
     )
     try:
         _check_run(work)
         plan = plan_export(
             seat,
             activations=[each for each in activations if each.seat == seat.key],
-            members=members,
-            live=live,
-            allowed=allowed,
-            suppressed=suppressed,
-            held=work.held,
-            frozen=work.frozen,
+            who=who,
+            before=before,
             today=dt.datetime.fromtimestamp(now_ms / 1000, time_zone).date(),
+            asked=asked,
         )
-        return _carry_out(work, plan, texts, dry_run=dry_run)
+        return _carry_out(work, plan, texts, dry_run=asked.dry_run)
     except (UnwritableRow, OSError) as error:
         Staging(folder, run).drop()
         failed = ExportReport(seat=seat.key, run=run, status=ExportStatus.FAILED, reason=str(error))
         return _note(work, failed)
+
+
+def _log_step(seat: Seat, run: int) -> OnStep:
+    return lambda step: log.debug("export %s of seat %s: %s", run, seat.key, step)
 
 
 def _settle(seat: Seat, folder: Path, store: ExportStore) -> None:
@@ -126,66 +113,63 @@ def _published(seat: Seat, run: int, store: ExportStore) -> ExportReport | None:
     return None
 
 
-def _check_run(work: _Run) -> None:
-    if work.run <= work.held.run:
+def _check_run(work: Work) -> None:
+    newest = work.before.held.run
+    if work.run <= newest:
         raise UnwritableRow(
-            f"seat {work.seat.key}: run {work.run} comes after run {work.held.run} was published; "
+            f"seat {work.seat.key}: run {work.run} comes after run {newest} was published; "
             "start a new run"
         )
 
 
-def _carry_out(work: _Run, plan: Plan, texts: Texts, *, dry_run: bool) -> ExportReport:
+def _carry_out(work: Work, plan: Plan, texts: Texts, *, dry_run: bool) -> ExportReport:
     removed_texts, unnamed = _removed_texts(work, plan, texts)
-    changes = keep_held(plan.changes, work.held.days, unnamed)
+    changes = keep_held(plan.changes, work.before.held.days, unnamed)
     plan = msgspec.structs.replace(plan, changes=changes)
+    work.on_step(RunStep.PLANNED)
     report = _report(work, plan, unnamed)
-    if report.status is not ExportStatus.PUBLISHED:
+    if not report.adds + report.removes + report.refreshes:
         return _note(work, report)
     if dry_run:
-        parts = _write(work, plan, removed_texts, discard)
-        report = msgspec.structs.replace(_with_parts(report, parts), status=ExportStatus.DRY_RUN)
+        parts = write_parts(work, plan, removed_texts, discard)
+        report = msgspec.structs.replace(with_parts(report, parts), status=ExportStatus.DRY_RUN)
         return _note(work, report)
-    return _publish(work, plan, report, removed_texts)
+    return publish(work, plan, report, removed_texts)
 
 
 def _removed_texts(
-    work: _Run, plan: Plan, texts: Texts
+    work: Work, plan: Plan, texts: Texts
 ) -> tuple[dict[int, tuple[str, str]], BitMap]:
-    """Find what the removed ids are called, and those that nobody can name to the seat any more."""
+    """Find what removed ids were called that live no more, and those that nobody can name."""
     gone = BitMap.union(BitMap(), *plan.changes.removes.values())
     named = {
-        each.id_ordinal: (each.id_space, each.id) for removal in work.frozen for each in removal.ids
+        each.id_ordinal: (each.id_space, each.id)
+        for removal in work.before.frozen
+        for each in removal.ids
     }
-    if unfrozen := gone - BitMap(named):
+    if not gone:
+        return {}, gone
+    live = BitMap.union(BitMap(), *(bitmap_of(each.id_ordinals) for each in work.live))
+    if unfrozen := gone - BitMap(named) - live:
         named |= texts(unfrozen)
-    sayable = {ordinal: name for ordinal, name in named.items() if name[0] in work.seat.id_spaces}
-    return sayable, gone - BitMap(sayable)
+    sayable = {
+        ordinal: name
+        for ordinal, name in named.items()
+        if name[0] in work.seat.id_spaces and ordinal not in live
+    }
+    return sayable, gone - BitMap(sayable) - live
 
 
-def _report(work: _Run, plan: Plan, unnamed: BitMap) -> ExportReport:
+def _report(work: Work, plan: Plan, unnamed: BitMap) -> ExportReport:
     changes = plan.changes
     adds, removes, refreshes = (
         sum(map(len, kind.values())) for kind in (changes.adds, changes.removes, changes.refreshes)
     )
-    below = [each for each in plan.segments if each.status is SegmentStatus.BELOW_MINIMUM]
-    reasons = [
-        f"segment {each.segment} ({each.audience}) reaches {each.people} people, fewer than "
-        f"{work.seat.min_size}: nothing added"
-        for each in below
-    ]
-    if removes and work.seat.membership.removal is Removal.NONE:
-        reasons.append(f"{removes} removals cannot be said to the partner: lifetimes end them")
-    if unnamed:
-        reasons.append(f"{len(unnamed)} ids to remove have no text any more and stay on the seat")
-    status = ExportStatus.PUBLISHED
-    if not adds + removes + refreshes:
-        status = ExportStatus.BELOW_MINIMUM if below else ExportStatus.NOTHING_TO_SEND
-        status = status if plan.segments else ExportStatus.NO_ACTIVATIONS
     return ExportReport(
         seat=work.seat.key,
         run=work.run,
-        status=status,
-        previous_run=work.held.run,
+        status=_status(plan, is_change=bool(adds + removes + refreshes)),
+        previous_run=work.before.held.run,
         mode=plan.mode,
         adds=adds,
         removes=removes,
@@ -193,102 +177,37 @@ def _report(work: _Run, plan: Plan, unnamed: BitMap) -> ExportReport:
         refused_ids=plan.refused_ids,
         unnamed_ids=len(unnamed),
         segments=plan.segments,
-        reason="; ".join(reasons),
+        reason="; ".join(_reasons(work.seat, plan, removes, unnamed)),
     )
 
 
-def _write(
-    work: _Run,
-    plan: Plan,
-    removed_texts: dict[int, tuple[str, str]],
-    open_file: Callable[[str], BinaryIO],
-) -> list[Part]:
-    out = Parts(
-        seat=work.seat, run=work.run, mode=plan.mode, at_ms=work.now_ms, open_file=open_file
-    )
-    rows = id_rows(
-        work.seat,
-        changes=plan.changes,
-        live=work.live,
-        expires_days=plan.expires_days,
-        removed_texts=removed_texts,
-    )
-    writer_of(work.seat).write(rows, work.seat, out)
-    # Why: where absence removes, an empty file is how a seat is emptied.
-    return out.finish(even_empty=work.seat.membership.removal is Removal.REPLACE)
+def _status(plan: Plan, *, is_change: bool) -> ExportStatus:
+    if plan.waits:
+        return ExportStatus.HELD
+    if is_change:
+        return ExportStatus.PUBLISHED
+    if not plan.segments:
+        return ExportStatus.NO_ACTIVATIONS
+    is_below = any(each.status is SegmentStatus.BELOW_MINIMUM for each in plan.segments)
+    return ExportStatus.BELOW_MINIMUM if is_below else ExportStatus.NOTHING_TO_SEND
 
 
-def _with_parts(report: ExportReport, parts: Sequence[Part]) -> ExportReport:
-    total = _total(parts)
-    return msgspec.structs.replace(report, rows=total.rows, ids=total.ids)
-
-
-def _publish(
-    work: _Run, plan: Plan, report: ExportReport, removed_texts: dict[int, tuple[str, str]]
-) -> ExportReport:
-    """Write, keep the next state aside, rename into sight, and only then let the state count."""
-    staging = Staging(work.folder, work.run)
-    staging.begin()
-    parts = _write(work, plan, removed_texts, staging.open_file)
-    staging.sync(parts)
-    files = [str(work.folder / part.name) for part in parts]
-    report = msgspec.structs.replace(
-        _with_parts(report, parts), path=next(iter(files), ""), files=files
-    )
-    key = work.seat.key
-    work.store.put_held(key, work.run, plan.changes.next_held, plan.expires_days)
-    row = ExportRow(
-        run=work.run,
-        seat=key,
-        status=PREPARED,
-        report=msgspec.json.encode(report).decode(),
-        removals=_sent_removals(work),
-    )
-    work.store.put_export(row)
-    staging.publish(_manifest(work, plan, parts))
-    work.store.put_export(msgspec.structs.replace(row, status=PUBLISHED))
-    work.store.prune(key)
-    return report
-
-
-def _sent_removals(work: _Run) -> tuple[int, ...]:
-    spaces = set(work.seat.id_spaces)
-    return tuple(
-        each.removal for each in work.frozen if {said.id_space for said in each.ids} <= spaces
-    )
-
-
-def _manifest(work: _Run, plan: Plan, parts: list[Part]) -> Manifest:
-    seat = work.seat
-    lines = [
-        SegmentLine(segment=each.segment, adds=each.adds + each.refreshes, removes=each.removes)
+def _reasons(seat: Seat, plan: Plan, removes: int, unnamed: BitMap) -> list[str]:
+    reasons = [f"held: {each}; only removals go out until it is released" for each in plan.waits]
+    reasons += [
+        f"segment {each.segment} ({each.audience}) reaches {each.people} people, fewer than "
+        f"{seat.min_size}: nothing added"
         for each in plan.segments
+        if each.status is SegmentStatus.BELOW_MINIMUM
     ]
-    return Manifest(
-        seat=seat.key,
-        partner=seat.partner,
-        account=seat.account,
-        id_spaces=seat.id_spaces,
-        run=work.run,
-        previous_run=work.held.run,
-        mode=plan.mode,
-        at_ms=work.now_ms,
-        total=_total(parts),
-        files=parts,
-        segments=lines,
-    )
+    if removes and seat.membership.removal is Removal.NONE:
+        reasons.append(f"{removes} removals cannot be said to the partner: lifetimes end them")
+    if unnamed:
+        reasons.append(f"{len(unnamed)} ids to remove have no text any more and stay on the seat")
+    return reasons
 
 
-def _total(parts: Sequence[Part]) -> Counts:
-    return Counts(
-        **{
-            name: sum(getattr(part.counts, name) for part in parts)
-            for name in Counts.__struct_fields__
-        }
-    )
-
-
-def _note(work: _Run, report: ExportReport) -> ExportReport:
+def _note(work: Work, report: ExportReport) -> ExportReport:
     text = msgspec.json.encode(report).decode()
     work.store.put_export(
         ExportRow(run=work.run, seat=work.seat.key, status=report.status, report=text)

@@ -5,9 +5,10 @@ Nothing here reads files, knows people or writes bytes: `seats.py` loads these v
 """
 
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from audiences.exports.seat_formats import Format
 
@@ -102,6 +103,12 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Gives a control file of that name with .info for its last suffix, behind the other files."""
 
 
+class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Gives every data file a sidecar that says what its segments are."""
+
+    provider_name: Annotated[str, Meta(min_length=1)]
+
+
 MINUTES_PER_DAY: Final = 24 * 60
 
 
@@ -122,6 +129,12 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The fewest that the partner takes."""
     lives_days: int = 30
     """Ids seen longer ago are not sent."""
+    alarm_percent: Annotated[int, Meta(ge=0)] = 50
+    """A run that would bring into a segment, or take out of it, more of a hundred of the ids that
+    it holds waits for `release`; 0 = no run ever waits. The first fill of a segment never does."""
+    alarm_ids: Annotated[int, Meta(ge=0)] = 1000
+    """Changes of so few ids of a segment, or fewer, never wait."""
+    label: Label | None = None
     unverified: tuple[str, ...] = ()
     """What of all this no document of the partner vouches for: to be asked before any file goes."""
 

@@ -17,8 +17,11 @@ from audiences.exports.id_shapes import (
     SHAPES,
     normalization_of,
     shape_of,
+    spaces_of_form,
+    spaces_taken,
 )
 from audiences.exports.seat import MINUTES_PER_DAY, Ids, Mode, Removal, Seat, Unit
+from matching.contact_profiles import SPACES
 
 IN_A_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 KEY: Final = re.compile(r"[a-z0-9][a-z0-9_]*")
@@ -89,18 +92,34 @@ def _of_ids(seat: Seat) -> list[str]:
         known = ", ".join(sorted(NORMALIZE))
         problems.append(f"`ids.normalize` is {ids.normalize!r}; known are {known}")
     for id_space in seat.id_spaces:
-        hashed = normalization_of(id_space)
-        if hashed and hashed != ids.normalize:
-            problems.append(
-                f"`id_spaces` holds {id_space}, hashed in the form {hashed!r}, but `ids.normalize` "
-                f"is {ids.normalize!r}; one form's hashes mean nothing in another"
-            )
-        if (
-            hashed
-            and id_space in ids.validate
-            and ids.validate[id_space] != _own_shape(id_space, seat)
-        ):
-            problems.append(f"`ids.validate.{id_space}` is not what this form's hashes look like")
+        problems += _of_contacts(id_space, seat)
+    return problems
+
+
+def _of_contacts(id_space: str, seat: Seat) -> list[str]:
+    """Check that contacts of this space are hashed in a form that the partner can read."""
+    hashed, ids = normalization_of(id_space), seat.ids
+    if not hashed:
+        return []
+    if id_space not in SPACES:
+        return [f"`id_spaces` holds {id_space}, a part of an address and no id by itself"]
+    problems = []
+    if hashed != ids.normalize:
+        known = ", ".join(spaces_of_form(ids.normalize)) or "no contacts"
+        problems.append(
+            f"seat {seat.key}: `id_spaces` holds {id_space}, hashed in the form {hashed!r}, but "
+            f"`ids.normalize` is {ids.normalize!r}, which allows {known}; one form's hashes mean "
+            "nothing in another"
+        )
+    taken = spaces_taken(seat.partner, id_space)
+    if taken and id_space not in taken:
+        problems.append(
+            f"seat {seat.key}: `id_spaces` holds {id_space}, hashed in the form {hashed!r}, which "
+            f"{seat.partner} cannot read; use {' or '.join(taken)}"
+        )
+    shape = ids.validate.get(id_space)
+    if shape is not None and shape != _own_shape(id_space, seat):
+        problems.append(f"`ids.validate.{id_space}` is not what this form's hashes look like")
     return problems
 
 

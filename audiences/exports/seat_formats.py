@@ -18,14 +18,13 @@ class Separators(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tag: str
 
 
-class Delimited(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="delimited",
+class _Options(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
 ):
+    """What a format is told; `kind` says which it is."""
+
+
+class Delimited(_Options, frozen=True, kw_only=True, tag="delimited"):
     """Xandr's text: one line for each id with all its segments."""
 
     separators: Separators
@@ -48,14 +47,7 @@ class AvroId(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of a `device_id`."""
 
 
-class Avro(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="avro",
-):
+class Avro(_Options, frozen=True, kw_only=True, tag="avro"):
     """Xandr's Avro container: one record for each id with all its segments."""
 
     id_types: dict[str, AvroId]
@@ -66,14 +58,7 @@ class Avro(
     """A block is closed once its records, uncompressed, reach this."""
 
 
-class Json(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="json",
-):
+class Json(_Options, frozen=True, kw_only=True, tag="json"):
     """The Trade Desk's data requests, one a line."""
 
     request: dict[str, Any]
@@ -83,14 +68,7 @@ class Json(
     request_bytes_max: int = 2_000_000
 
 
-class Lines(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="lines",
-):
+class Lines(_Options, frozen=True, kw_only=True, tag="lines"):
     """Text without header: an id and its segments, or an id alone where a file is one segment."""
 
     separator: str = "\t"
@@ -117,63 +95,33 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     id_space: str = ""
 
 
-class Csv(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="csv",
-):
-    """CSV with header: a row for each id and segment, or for each id in a segment's own file."""
+class _Table(_Options, frozen=True, kw_only=True):
+    """What all formats of columns are told."""
 
     columns: tuple[Column, ...]
+    add: str = "add"
+    remove: str = "remove"
+
+
+class Csv(_Table, frozen=True, kw_only=True, tag="csv"):
+    """CSV with header: a row for each id and segment, or for each id in a segment's own file."""
+
     delimiter: str = ","
     quote: Literal["minimal", "all"] = "minimal"
     """With "all" every value is quoted but the empty one."""
-    add: str = "add"
-    remove: str = "remove"
 
 
-class Ndjson(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="ndjson",
-):
+class Ndjson(_Table, frozen=True, kw_only=True, tag="ndjson"):
     """One JSON object a line, with the columns as its keys."""
 
-    columns: tuple[Column, ...]
-    add: str = "add"
-    remove: str = "remove"
 
-
-class Parquet(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="parquet",
-):
+class Parquet(_Table, frozen=True, kw_only=True, tag="parquet"):
     """Parquet with the columns as its fields; files are split by `file.max_rows`."""
 
-    columns: tuple[Column, ...]
-    add: str = "add"
-    remove: str = "remove"
     row_group_rows: int = 65_536
 
 
-class Requests(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="requests",
-):
+class Requests(_Options, frozen=True, kw_only=True, tag="requests"):
     """JSON requests of one segment each, one a line: a body with its members in one list.
 
     In the texts of `body` and `member`, {segment}, {action}, {id_type} and {account} stand for what
@@ -197,14 +145,7 @@ class GoogleAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     id: str
 
 
-class DataManager(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="google_data_manager",
-):
+class DataManager(_Options, frozen=True, kw_only=True, tag="google_data_manager"):
     """Google's Data Manager: bodies of audienceMembers:ingest and :remove, one a line."""
 
     operating_account: GoogleAccount
@@ -221,14 +162,7 @@ class DataManager(
     request_bytes_max: int = 10_000_000
 
 
-class GoogleBulk(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="google_bulk",
-):
+class GoogleBulk(_Options, frozen=True, kw_only=True, tag="google_bulk"):
     """Google's bulk uploader: UpdateUsersDataRequest messages, each behind its length."""
 
     id_types: dict[str, str]

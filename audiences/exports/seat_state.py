@@ -21,6 +21,19 @@ class Activation(msgspec.Struct, frozen=True, kw_only=True):
     audience: str
     segment: str
     expires_days: int = 0
+    holdout_percent: int = 0
+    """So many of a hundred people are kept off the segment: the audience's control group."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is asked for."""
+
+    dry_run: bool = False
+    """Count what would be sent, and write nothing."""
+    release: bool = False
+    """Send it although the seat is held or a segment changes a lot."""
+    resend: bool = False
+    """Send everything that the seat should hold, for a partner who lost a file."""
 
 
 class ExportRow(msgspec.Struct, frozen=True, kw_only=True):

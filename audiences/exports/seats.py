@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from audiences.exports.seat import File, Ids, Membership, Removal, Seat
+from audiences.exports.seat import File, Ids, Label, Membership, Removal, Seat
 from audiences.exports.seat_checks import problems_of
 from audiences.exports.seat_formats import Delimited, Format
 from matching.contact_profiles import FORM_OF
@@ -22,6 +22,7 @@ SECTIONS: Final[dict[str, Any]] = {
     "membership": Membership,
     "file": File,
     "ids": Ids,
+    "label": Label,
 }
 
 
@@ -57,6 +58,8 @@ def seat_questions(seats: Iterable[Seat]) -> list[str]:
     questions = []
     for seat in seats:
         said = [*seat.unverified]
+        if seat.label is not None:
+            said.append("label: the names of its fields are known from one integration alone")
         if isinstance(seat.format, Delimited) and seat.membership.removal is Removal.SECTION:
             said.append("membership.removal: only one integration writes lines that just remove")
         said += [

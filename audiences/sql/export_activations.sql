@@ -3,7 +3,8 @@ select
   seat,
   audience,
   argMax(activations.segment, activations.at) as newest_segment,
-  argMax(activations.expires_days, activations.at) as newest_expires_days
+  argMax(activations.expires_days, activations.at) as newest_expires_days,
+  argMax(activations.holdout_percent, activations.at) as newest_holdout_percent
 from activations
 where {seat:String} = '' or seat = {seat:String}
 group by seat, audience

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from matching.crm.pieces import NamePiece, ReadRows, Rows, TraitPiece
 from matching.crm.rows_store import CrmRowsStore
 from matching.crm.stored import NameRows, NowOf, Ordinals, TraitRows
-from matching.customer_store import SLOT_OF_ANSWER
+from matching.customer_names_store import SLOT_OF_ANSWER
 
 _TraitValue = tuple[str, str, float]
 """Kind, text and number; the empty kind takes a trait away."""

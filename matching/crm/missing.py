@@ -16,7 +16,8 @@ from matching.contact_profiles import FORM_OF
 from matching.crm.columns import ADDRESS_TEXTS
 from matching.crm.rows_store import CrmRowsStore
 from matching.crm.stored import NameRows
-from matching.customer_store import SLOT_OF_ANSWER, CustomerStore
+from matching.customer_names_store import SLOT_OF_ANSWER
+from matching.customer_store import CustomerStore
 
 SHARE_MAX: Final = 0.1
 _AT_ONCE: Final = 10_000

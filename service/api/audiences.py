@@ -1,12 +1,13 @@
 """Audiences: definitions, previews, builds, members, why a person is in one, and activations."""
 
 import asyncio
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
+from msgspec import Meta
 from pyroaring import BitMap
 
 from audiences.audience_store import SavedAudience
@@ -14,6 +15,7 @@ from audiences.build import BuildReport
 from audiences.explain import explain
 from audiences.exports.export_store import Activation
 from audiences.exports.formats.choose import writer_of
+from audiences.exports.holdout import HOLDOUT_PERCENT_MAX
 from audiences.preview import Preview, preview
 from audiences.rounding import shown
 from audiences.rule import decode_audience, decode_rule
@@ -32,10 +34,11 @@ NO_DETAIL: Final = "keys with people:read see why"
 
 
 class Activate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An audience on a seat: the partner's segment and how long an id stays in it."""
+    """An audience on a seat: the partner's segment, how long an id stays in it, who stays out."""
 
     segment: str
-    expires_days: int = 0
+    expires_days: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    holdout_percent: Annotated[int, Meta(ge=0, le=HOLDOUT_PERCENT_MAX)] = 0
 
 
 class Overlap(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,7 +193,8 @@ def why(request: Request[Any, Any, Any], key: str, name: str) -> dict[str, Any]:
     built = engine.builder.members(key)
     person = next((each for each in subject.owners if each in built), None)
     if audience.rule is None:
-        return {"member": person is not None, "why": None}
+        alike = None if person is None else engine.twins.reasons(key, person)
+        return {"member": person is not None, "why": None, "alike_by": alike}
     leaf = engine.criteria.leaf(audience.identity, engine.now_ms())
     found = explain(audience.rule, person or subject.owners[0], leaf=leaf)
     return {"member": person is not None, "why": msgspec.to_builtins(found)}
@@ -231,9 +235,7 @@ def activate(
     refused = writer_of(configured).refused_segment(data.segment, configured)
     if refused:
         raise Invalid(f"segment {data.segment!r} cannot be on seat {seat!r}: {refused}")
-    activation = Activation(
-        seat=seat, audience=key, segment=data.segment, expires_days=data.expires_days
-    )
+    activation = Activation(seat=seat, audience=key, **msgspec.structs.asdict(data))
     engine.stores.exports.put_activation(activation)
     plain: dict[str, Any] = msgspec.to_builtins(activation)
     return plain

@@ -7,13 +7,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
+from pyroaring import BitMap
 
+from audiences.exports.holdout import held_out
 from audiences.exports.report import ExportReport, ExportStatus, SegmentReport, SegmentStatus
 from audiences.exports.seat_state import Activation
+from audiences.exports.waterfall import HELD_OUT
 from matching.partner_facts import Partner
 from matching.partner_ids_store import PartnerIdRow
 from service.engine.addressability import WORDS, Addressability
 from service.engine.engine import Engine
+from service.engine.export_job import holdout_key
 from service.engine.person_status import Answer, PersonStatus
 from service.engine.reach_facts import CONTACTS
 from service.engine.seat_reach import target_of_partner, target_of_seat
@@ -57,7 +61,13 @@ def at_seats(
     for seat in engine.config.seats:
         answer = person.at(target_of_seat(seat, engine.config))
         rows = [
-            _on_seat(each, answer.status, reports.get(seat.key), sent.get((seat.key, each.segment)))
+            _on_seat(
+                each,
+                answer.status,
+                reports.get(seat.key),
+                sent.get((seat.key, each.segment)),
+                is_held_out=_is_held_out(engine, subject, each),
+            )
             for each in active
             if each.seat == seat.key
         ]
@@ -111,6 +121,18 @@ def _answer(answer: Answer, subject: Subject) -> dict[str, Any]:
     }
 
 
+def _is_held_out(engine: Engine, subject: Subject, active: Activation) -> bool:
+    """Tell whether all that the audience knows the person as is in its control group."""
+    members = BitMap(subject.owners) & engine.builder.members(active.audience)
+    apart = held_out(
+        members,
+        percent=active.holdout_percent,
+        key=holdout_key(engine),
+        audience=active.audience,
+    )
+    return bool(apart) and apart == members
+
+
 def _last_reports(engine: Engine, seats: Iterable[str]) -> dict[str, ExportReport]:
     """Give of each seat what its newest run decided."""
     wanted, found = set(seats), dict[str, ExportReport]()
@@ -125,6 +147,8 @@ def _on_seat(
     status: Addressability,
     report: ExportReport | None,
     last_sent: str | None,
+    *,
+    is_held_out: bool,
 ) -> dict[str, Any]:
     """Show what became of the person in one audience on a seat: held, or why not."""
     segments: Sequence[SegmentReport] = report.segments if report else ()
@@ -133,6 +157,8 @@ def _on_seat(
     told, reason = status.value, WORDS[status]
     if last_sent is not None:
         told, reason = HELD, "the seat holds it"
+    elif status is Addressability.ADDRESSABLE and is_held_out:
+        told, reason = HELD_OUT, "is of the audience's control group, which no segment gets"
     elif status is Addressability.ADDRESSABLE and part and part.status is BELOW:
         told, reason = BELOW.value, f"{WORDS[Addressability.BELOW_MINIMUM]}: {part.people}"
     elif status is Addressability.ADDRESSABLE:

@@ -1,7 +1,8 @@
 """Why a partner reaches a person or not: one closed list, and the people of each of its answers.
 
-Sets of browsers, their ids and who is whose come in; for each answer its people go out, each person
-in one of them. The identity card takes the same list for one person; nothing here reads a table.
+Sets of browsers and customers, their ids and who is whose come in; for each answer its people go
+out, each person in one of them. The identity card takes the same list for one person; nothing here
+reads a table.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ from typing import Final
 import msgspec
 from pyroaring import BitMap
 
-from audiences.exports.reach import Carriers
 from audiences.rounding import Shown, shown
 from matching.partner_facts import VISITORS_PER_ID_MAX
 from matching.people import People
@@ -21,7 +21,7 @@ class Addressability(StrEnum):
     """How far a browser comes on its way to a partner, in the order of the gates that it passes.
 
     A browser's answer is the first gate that it does not pass; a person's is that of the browser
-    that comes furthest.
+    that comes furthest. Where contacts are ids, a customer passes the gates beside its browsers.
     """
 
     SUPPRESSED = "suppressed"
@@ -30,6 +30,7 @@ class Addressability(StrEnum):
     GPC = "gpc"
     NO_CONSENT = "no_consent"
     NEVER_OFFERED = "never_offered"
+    NO_CONTACT = "no_contact"
     NEVER_RETURNED = "never_returned"
     REFUSED_ID = "refused_id"
     OTHER_ID_SPACE = "other_id_space"
@@ -52,19 +53,35 @@ WORDS: Final[Mapping[Addressability, str]] = {
     Addressability.GPC: "a browser sends Global Privacy Control, which denies for all of them",
     Addressability.NO_CONSENT: "consent does not allow it",
     Addressability.NEVER_OFFERED: "no sync was ever offered",
+    Addressability.NO_CONTACT: "the CRM knows no address or number in the form of this partner",
     Addressability.NEVER_RETURNED: "a sync was offered, and no id came back",
     Addressability.REFUSED_ID: "what came back was refused: it is no id",
     Addressability.OTHER_ID_SPACE: "has an id of the partner's other pool, which is not valid here",
     Addressability.DELETED: "the partner deleted its id",
     Addressability.EXPIRED: "the id was not confirmed for too long",
-    Addressability.FAN_OUT: f"more than {VISITORS_PER_ID_MAX} browsers carry the same id",
+    Addressability.FAN_OUT: f"more than {VISITORS_PER_ID_MAX} carry the same id",
     Addressability.NOT_LINKED: "the hashed contact was named by a browser that is linked to nobody",
     Addressability.NOT_OPTED_IN: "the customer did not opt in to be sent by hashed contact",
-    Addressability.DENIED_ELSEWHERE: "a browser that may not be sent carries the same id",
+    Addressability.DENIED_ELSEWHERE: "somebody who may not be sent carries the same id",
     Addressability.BELOW_MINIMUM: "the audience reaches fewer people than the seat's minimum",
     Addressability.ADDRESSABLE: "can be sent",
 }
 NOTHING: Final = BitMap()
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one browser or customer came at a target, and what is known of it there."""
+
+    status: Addressability
+    visitor: int = 0
+    """0 where a customer's own contacts decided."""
+    id_space: str = ""
+    id: str | None = None
+    """Its newest id; hashed contacts are not told."""
+    last_offered: int | None = None
+    last_returned: int | None = None
+    expires_at: int | None = None
+    refusal: str | None = None
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,52 +101,40 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
 
 
-def browsers_by_status(
-    visitors: BitMap,
+def carriers_by_status(
+    everybody: BitMap,
     *,
-    bots: BitMap,
-    gpc: BitMap,
-    carriers: Carriers,
+    barred: Mapping[Addressability, BitMap],
     ids: Mapping[Addressability, BitMap],
+    rest: Addressability,
 ) -> dict[Addressability, BitMap]:
-    """Give every browser its one answer for one partner or seat.
+    """Give every browser, and every customer among them, its one answer for one partner or seat.
 
-    `ids` holds the browsers whose ids have come to each gate, from `NEVER_RETURNED` on; `carriers`
-    is what exports go by.
+    `barred` holds whom a gate stops whatever their ids, in the order of the gates; `ids` those
+    whose ids have come to each gate. Nothing is known of the `rest`.
     """
-    barred = {
-        Addressability.SUPPRESSED: carriers.suppressed_browsers,
-        Addressability.BOT: bots,
-        Addressability.GPC: gpc,
-        Addressability.NO_CONSENT: visitors - carriers.allowed,
-    }
-    named = {
-        **ids,
-        Addressability.DENIED_ELSEWHERE: carriers.with_live_id,
-        Addressability.ADDRESSABLE: carriers.sendable,
-    }
-    furthest_first = [(status, named[status]) for status in reversed(ORDER) if status in named]
+    furthest_first = [(status, ids[status]) for status in reversed(ORDER) if status in ids]
     found: dict[Addressability, BitMap] = {}
-    left = visitors.copy()
+    left = everybody.copy()
     for status, which in [*barred.items(), *furthest_first]:
-        found[status] = left & which
+        found[status] = found.get(status, NOTHING) | (left & which)
         left -= which
-    found[Addressability.NEVER_OFFERED] = left
+    found[rest] = found.get(rest, NOTHING) | left
     return found
 
 
 def people_by_status(
-    browsers: Mapping[Addressability, BitMap],
+    carriers: Mapping[Addressability, BitMap],
     *,
     people: People,
     everyone: BitMap,
     suppressed: BitMap,
 ) -> dict[Addressability, BitMap]:
-    """Give every person the answer of the browser that comes furthest."""
+    """Give every person the answer of the browser or customer of it that comes furthest."""
     found = {Addressability.SUPPRESSED: everyone & suppressed}
     left = everyone - suppressed
     for status in reversed(ORDER):
-        persons = people.persons_of_visitors(browsers.get(status, NOTHING)) & left
+        persons = people.persons_of_visitors(carriers.get(status, NOTHING)) & left
         found[status] = found.get(status, NOTHING) | persons
         left -= persons
     found[Addressability.NO_BROWSER] = left

@@ -144,7 +144,10 @@ def _claims_of_others(subject: Subject, stores: Stores) -> int:
 
 
 def _freeze_removals(subject: Subject, subjects: Subjects, stores: Stores) -> tuple[str, ...]:
-    """Keep the texts of ids that seats hold, so that their removal survives the erasure."""
+    """Keep the texts of ids that seats hold, so that their removal survives the erasure.
+
+    Contacts stay sealed, as they rest: the run that removes them opens them.
+    """
     texts = {
         row.id_ordinal: IdText(id_space=row.id_space, id=row.id, id_ordinal=row.id_ordinal)
         for row in subjects.partner_ids_of(subject)

@@ -1,27 +1,59 @@
-"""One run over seats: each seat's activations become its file, its manifest and its next state."""
+"""One run over seats: each seat's activations become its file, its manifest and its next state.
+
+Here hashed contacts are opened, and nowhere else.
+"""
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from pyroaring import BitMap
 
 from audiences.build import NotBuiltError
-from audiences.exports.report import ExportReport
+from audiences.exports.report import ExportReport, ExportStatus
 from audiences.exports.run import export_seat
+from audiences.exports.seat_state import Asked, ExportRow
 from audiences.exports.seats import Seat
+from audiences.exports.wanted import Who
+from matching.contact_hashes import SealError
 from matching.people import People
 from service.engine.engine import Engine
+from service.engine.opened_contacts import OpenedContacts
 
 
 def run_exports(
-    engine: Engine, run: int, seats: Sequence[Seat], *, dry_run: bool = False
+    engine: Engine,
+    run: int,
+    seats: Sequence[Seat],
+    *,
+    asked: Asked = Asked(),  # noqa: B008
 ) -> list[ExportReport]:
     """Export these seats; loading and erasure wait meanwhile, so that preview equals export."""
     with engine.changing:
         engine.reaches.forget()
-        return [_export(engine, run, seat, dry_run=dry_run) for seat in seats]
+        return [_export_or_say(engine, run, seat, asked) for seat in seats]
 
 
-def _export(engine: Engine, run: int, seat: Seat, *, dry_run: bool) -> ExportReport:
+def holdout_key(engine: Engine) -> bytes:
+    """Give the key that decides who is held out; it stays when keys are renewed."""
+    return engine.keys.derive("holdout", key_id=engine.keys.ids[0])
+
+
+def _export_or_say(engine: Engine, run: int, seat: Seat, asked: Asked) -> ExportReport:
+    """Export; where contacts cannot be opened, this seat alone fails and says why."""
+    try:
+        return _export(engine, run, seat, asked)
+    except SealError as error:
+        reason = f"seat {seat.key}: {error}"
+        report = ExportReport(seat=seat.key, run=run, status=ExportStatus.FAILED, reason=reason)
+        text = msgspec.json.encode(report).decode()
+        row = ExportRow(run=run, seat=seat.key, status=report.status, report=text)
+        engine.stores.exports.put_export(row)
+        return report
+
+
+def _export(engine: Engine, run: int, seat: Seat, asked: Asked) -> ExportReport:
+    contacts = OpenedContacts(engine.keys.contact_key)
+
     def members(key: str) -> tuple[People, BitMap] | None:
         report = engine.builder.report(key)
         if report is None:
@@ -31,21 +63,34 @@ def _export(engine: Engine, run: int, seat: Seat, *, dry_run: bool) -> ExportRep
         except NotBuiltError:
             return None
 
+    def answers(people: People) -> Mapping[str, BitMap]:
+        by_status = engine.reaches.of_seat(seat, people).by_status
+        return {status.value: who for status, who in by_status.items()}
+
     def texts(ordinals: BitMap) -> Mapping[int, tuple[str, str]]:
-        return engine.stores.partner_ids.ids_of(list(ordinals))
+        return contacts.texts(engine.stores.partner_ids.ids_of(list(ordinals)))
 
     return export_seat(
         seat,
         activations=engine.stores.exports.activations(seat.key),
-        members=members,
-        live=engine.reaches.live(seat),
-        allowed=engine.reaches.allowed(seat),
-        suppressed=engine.suppressed,
+        who=Who(
+            members=members,
+            answers=answers,
+            live=[
+                contacts.live(space, each)
+                for space, each in zip(seat.id_spaces, engine.reaches.live(seat), strict=True)
+            ],
+            allowed=engine.reaches.allowed(seat),
+            suppressed=engine.suppressed,
+            holdout_key=holdout_key(engine),
+        ),
         texts=texts,
         store=engine.stores.exports,
         out_dir=engine.environment.data / "exports",
         run=run,
         now_ms=engine.now_ms(),
-        dry_run=dry_run,
+        asked=asked,
         time_zone=engine.environment.timezone,
+        definitions=engine.criteria.world.audiences.get,
+        opened=contacts.removal,
     )

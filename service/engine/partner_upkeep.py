@@ -48,7 +48,7 @@ class PartnerUpkeep:
             answers=stores.partner_ids.answers,
             activated=self._activated,
             members=self._people_and_members,
-            live=reaches.live,
+            live=reaches.carried,
             allowed=reaches.allowed,
             browsers=lambda: stores.customers.visitor_count,
             now_ms=now_ms,

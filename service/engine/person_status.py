@@ -10,34 +10,21 @@ from typing import Final
 
 import msgspec
 
-from matching.consent.decide import Signals, Use
-from matching.consent.fold import fold
-from matching.consent.history import ConsentRow, Standing, read_signals
-from matching.consent_store import has_gpc
-from matching.partner_facts import VISITORS_PER_ID_MAX, Partner
+from matching.consent.history import ConsentRow
+from matching.ids import VISITOR_FIRST
+from matching.partner_facts import VISITORS_PER_ID_MAX
 from matching.partner_ids_store import DAY_MS, PartnerIdRow
-from matching.person_rows_store import CONSENTS_OF_EACH_MAX
-from service.engine.addressability import ORDER, Addressability
+from service.engine.addressability import ORDER, Addressability, Answer
+from service.engine.contact_status import CARRIERS_ASKED, Contact, ContactStatus, contacts_of
 from service.engine.engine import Engine
+from service.engine.person_consent import PersonConsent
 from service.engine.reach_facts import CONTACTS
 from service.engine.seat_reach import Target
 from service.engine.subjects import Subject
 
+__all__ = ["Answer", "PersonStatus"]
+
 IDS: Final = frozenset({"stored", "deleted"})
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """How far one browser came at a target, and what is known of it there."""
-
-    status: Addressability
-    visitor: int = 0
-    id_space: str = ""
-    id: str | None = None
-    """Its newest id; hashed contacts are not told."""
-    last_offered: int | None = None
-    last_returned: int | None = None
-    expires_at: int | None = None
-    refusal: str | None = None
 
 
 class PersonStatus:
@@ -50,16 +37,21 @@ class PersonStatus:
         self._engine = engine
         self._subject = subject
         self._given = rows
-        self._decided: dict[tuple[int, str], bool] = {}
+        self._consent = PersonConsent(engine, subject.visitors)
+        self._contacts = ContactStatus(engine, subject.customer, self._consent)
         self._others: dict[int, PersonStatus | None] = {}
         self._answers: dict[str, list[Answer]] = {}
         self._now_ms = engine.now_ms()
 
     def at(self, target: Target) -> Answer:
-        """Give the answer of the browser that comes furthest."""
+        """Give the answer of the browser that comes furthest, or of the customer's contacts."""
         if self._subject.customer in self._engine.suppressed:
             return Answer(status=Addressability.SUPPRESSED)
-        answers = self.browsers(target)
+        answers = list(self.browsers(target))
+        own = self._rows.get(self._subject.customer, [])
+        contact = self._contacts.at(target, own, self._is_denied_contact)
+        if contact is not None:
+            answers.append(contact)
         if not answers:
             return Answer(status=Addressability.NO_BROWSER)
         return max(answers, key=lambda each: (ORDER.index(each.status), each.last_returned or 0))
@@ -80,22 +72,24 @@ class PersonStatus:
             return Addressability.SUPPRESSED
         if visitor in engine.reaches.bots:
             return Addressability.BOT
-        if self._sends_gpc:
+        if self._consent.sends_gpc:
             return Addressability.GPC
-        return None if self._allows(target.partner, visitor) else Addressability.NO_CONSENT
+        is_allowed = self._consent.allows(target.partner, visitor)
+        return None if is_allowed else Addressability.NO_CONSENT
 
-    @cached_property
+    @property
     def is_opted_in(self) -> bool:
         """Whether the customer lets its hashed contacts be sent."""
-        return bool(self._subject.customer) and any(
-            name.kind == "opt_in" and name.value == "1"
-            for name in self._engine.stores.customers.names(self._subject.customer)
-        )
+        return self._contacts.is_opted_in
 
-    @cached_property
+    def may_be_sent_by_contact(self, target: Target) -> bool:
+        """Tell whether the customer's contacts may be sent there, whoever else has them."""
+        return self._contacts.may_be_sent(target)
+
+    @property
     def consents(self) -> dict[int, list[ConsentRow]]:
         """What each browser said of consent, newest first."""
-        return self._engine.stores.person_rows.consents(list(self._subject.visitors))
+        return self._consent.rows
 
     @cached_property
     def _rows(self) -> dict[int, list[PartnerIdRow]]:
@@ -106,51 +100,6 @@ class PersonStatus:
         for row in given:
             found.setdefault(row.visitor, []).append(row)
         return found
-
-    @cached_property
-    def _standing(self) -> dict[int, Standing]:
-        """What stands of each browser that ever said anything; the same texts are folded once."""
-        folded: dict[tuple[str, ...], Standing] = {}
-        found = {}
-        for visitor, rows in self.consents.items():
-            if len(rows) == CONSENTS_OF_EACH_MAX:  # there may be more that still counts
-                standing = self._engine.stores.consents.standing(visitor)
-            else:
-                key = (rows[0].site, *(row.signals for row in rows))
-                standing = folded[key] = folded.get(key) or _fold(rows)
-            if standing is not None:
-                found[visitor] = standing
-        return found
-
-    @cached_property
-    def _sends_gpc(self) -> bool:
-        """Whether one of the browsers sends GPC, which denies for all of them."""
-        decide = self._engine.decide
-        return any(
-            each.signals is not None and has_gpc(each.signals, each.site, decide)
-            for each in {id(each): each for each in self._standing.values()}.values()
-        )
-
-    def _allows(self, partner: Partner | None, visitor: int) -> bool:
-        if partner is None:
-            return False
-        standing = self._standing.get(visitor)
-        key = (id(standing), partner.key)
-        if key not in self._decided:
-            self._decided[key] = self._decide(partner, standing)
-        return self._decided[key]
-
-    def _decide(self, partner: Partner, standing: Standing | None) -> bool:
-        decide = self._engine.decide
-        if standing is None:
-            site = self._engine.config.default_site.key
-            return decide(Signals(), Use.EXPORT, partner.consent, site).allowed
-        signals, site = standing.signals, standing.site
-        return (
-            signals is not None
-            and decide(signals, Use.EXPORT, partner.consent, site).allowed
-            and decide(signals, Use.AUDIENCES, None, site).allowed
-        )
 
     def _browser(self, target: Target, visitor: int, several: dict[int, list[int]]) -> Answer:
         rows = self._rows.get(visitor, [])
@@ -202,8 +151,7 @@ class PersonStatus:
             did = {row.action for row in own}
             if "refused" in did:
                 return Addressability.REFUSED_ID
-            is_offered = "offered" in did
-            return Addressability.NEVER_RETURNED if is_offered else Addressability.NEVER_OFFERED
+            return Addressability.NEVER_RETURNED if "offered" in did else target.nothing_known
         if newest.action == "deleted":
             return Addressability.DELETED
         if newest.received_at_ms < self._now_ms - target.lives_days * DAY_MS:
@@ -216,9 +164,13 @@ class PersonStatus:
             return Addressability.NOT_LINKED
         if is_contact and not self.is_opted_in:
             return Addressability.NOT_OPTED_IN
-        if any(self._denies(target, other, is_contact=is_contact) for other in others):
-            return Addressability.DENIED_ELSEWHERE
-        return Addressability.ADDRESSABLE
+        if is_contact:
+            named = {newest.id_ordinal: newest.id}
+            (contact,) = contacts_of(self._engine, newest.id_space, named)
+            is_denied = self._is_denied_contact(target, contact)
+        else:
+            is_denied = any(self._denies(target, other) for other in others)
+        return Addressability.DENIED_ELSEWHERE if is_denied else Addressability.ADDRESSABLE
 
     def _carriers(self, target: Target) -> dict[int, list[int]]:
         """Give who else carries the live ids that several browsers carry; most often nobody."""
@@ -233,15 +185,41 @@ class PersonStatus:
             )
         return found
 
-    def _denies(self, target: Target, visitor: int, *, is_contact: bool) -> bool:
+    def _denies(self, target: Target, visitor: int) -> bool:
         """Tell whether another browser with the same id may not be sent, so that the id may not."""
-        if visitor not in self._others:
-            subject = self._engine.subjects.of_visitor(visitor)
-            self._others[visitor] = PersonStatus(self._engine, subject) if subject else None
-        other = self._others[visitor]
-        if other is None or (is_contact and not other.is_opted_in):
-            return False
-        return other.barred(target, visitor) is not None
+        other = self._other(visitor)
+        return other is not None and other.barred(target, visitor) is not None
+
+    def _is_denied_contact(self, target: Target, contact: Contact) -> bool:
+        """Tell whether somebody with the same contact may not be sent, so that nobody is by it.
+
+        Of browsers only those count that a customer who opted in has: who types an address into a
+        page speaks for nobody else.
+        """
+        for customer in _if_few(contact.customers):
+            other = self._other(customer)
+            if other is not None and not other.may_be_sent_by_contact(target):
+                return True
+        visitors = self._engine.stores.contact_ids.browsers(
+            contact.id_space,
+            {contact.ordinal: contact.text},
+            as_of_ms=self._now_ms,
+            lives_days=target.lives_days,
+            limit=CARRIERS_ASKED,
+        )
+        for visitor in _if_few(visitors.get(contact.ordinal, [])):
+            other = self._other(visitor)
+            if other is not None and other.is_opted_in and self._denies(target, visitor):
+                return True
+        return False
+
+    def _other(self, owner: int) -> "PersonStatus | None":
+        """Give somebody who carries the same id: the browser or customer of this ordinal."""
+        if owner not in self._others:
+            find = self._engine.subjects
+            subject = find.of_customer(owner) if owner < VISITOR_FIRST else find.of_visitor(owner)
+            self._others[owner] = PersonStatus(self._engine, subject) if subject else None
+        return self._others[owner]
 
     def _live_id(
         self, rows: Sequence[PartnerIdRow], id_space: str, lives_days: int
@@ -258,10 +236,6 @@ class PersonStatus:
         )
 
 
-def _fold(newest_first: Sequence[ConsentRow]) -> Standing:
-    """Fold what one browser said; a row that cannot be read denies, whatever else was said."""
-    texts = dict.fromkeys(row.signals for row in newest_first)
-    said = [read_signals(text) for text in texts]
-    readable = [each for each in said if each is not None]
-    signals = fold(readable) if len(readable) == len(said) else None
-    return Standing(signals=signals, site=newest_first[0].site)
+def _if_few(carriers: Sequence[int]) -> Sequence[int]:
+    """Leave out those of an id that too many carry: it is nobody's."""
+    return carriers if len(carriers) <= VISITORS_PER_ID_MAX else ()

@@ -1,7 +1,7 @@
 """What decides who may be sent, gathered from the tables once for one moment of the data.
 
-Allowed browsers of each partner, and how far each browser came with each id space, come out; all
-of it is shared and must not be changed. Who is reached, `seat_reach.py` says.
+Allowed browsers and customers of each partner, and how far each came with each id space, come out;
+all of it is shared and must not be changed. Who is reached, `seat_reach.py` says.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from matching.bitmaps import bitmap_of, ordinals_of
-from matching.consent.decide import Use
+from matching.consent.decide import GOOGLE_GVL_ID, Use
+from matching.consent.google import GOOGLE_KEYS
 from matching.consent_store import ConsentClasses, Decide, allowed_visitors, visitors_with_gpc
 from matching.contact_profiles import SPACES
 from matching.ids import VISITOR_FIRST
 from matching.partner_facts import VISITORS_PER_ID_MAX, Partner
 from matching.partner_ids_store import DAY_MS, CarriedIds, LiveIds
-from matching.people import Identity
+from matching.people import Identity, People
 from service.config import Config
 from service.engine.addressability import Addressability
 from service.engine.stores import Stores
@@ -29,9 +30,10 @@ CONTACTS: Final = frozenset(SPACES)
 
 
 class SpaceFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One id space: the ids that live, and the browsers that came to each gate before that."""
+    """One id space: the ids that live, and who came to each gate before that."""
 
     live: CarriedIds
+    """With the contacts of customers, of those too who did not opt in: they deny an id to all."""
     came_to: dict[Addressability, BitMap]
     has_live: BitMap
     """Browsers with a live id, however many carry it."""
@@ -78,9 +80,12 @@ class ReachFacts:
     @cached_property
     def gpc(self) -> BitMap:
         """All browsers of everybody who sends GPC from one: it denies for the customer too."""
-        people = self._stores.people.people(Identity.LAST_AUTHENTICATED)
-        with_gpc = visitors_with_gpc(self._classes, self._decide)
-        return people.visitors_of(people.persons_of_visitors(with_gpc))
+        return self._people.visitors_of(self._persons_with_gpc)
+
+    @cached_property
+    def customers_with_gpc(self) -> BitMap:
+        """The customers who send GPC from one of their browsers."""
+        return self._people.customers_of(self._persons_with_gpc)
 
     def allowed(self, partner: Partner | None) -> BitMap:
         """Give the browsers whose consent lets this partner have them; bots are none of them."""
@@ -98,29 +103,52 @@ class ReachFacts:
             self._allowed[partner.key] = allowed - self.gpc - self.bots - self._denied
         return self._allowed[partner.key]
 
+    def allowed_contacts(self, partner: Partner | None) -> BitMap:
+        """Give the customers whose contacts this partner may have: their own word decides."""
+        return self._opted_in - self.customers_with_gpc - self.unasked(partner)
+
+    def unasked(self, partner: Partner | None) -> BitMap:
+        """Give the customers who said too little for this partner, whatever their opt-in."""
+        if partner is None:
+            return self.customers
+        if not is_google(partner):
+            return BitMap()
+        granted = [self._stores.customers.granted(key) for key in GOOGLE_KEYS]
+        return self.customers - BitMap.intersection(*granted)
+
     def space(self, id_space: str, lives_days: int) -> SpaceFacts:
         """Give what became of one id space."""
         key = (id_space, lives_days)
         if key not in self._spaces:
-            self._spaces[key] = self._read_space(id_space, lives_days)
+            found = self._read_space(id_space, lives_days)
+            if id_space in CONTACTS:
+                found = _joined(found, self._read_contacts(id_space))
+            self._spaces[key] = found
         return self._spaces[key]
 
     def live(self, id_space: str, lives_days: int) -> LiveIds:
-        """Give the same live ids with their texts, as files need them."""
+        """Give the same live ids with their texts, contacts sealed, as files need them."""
         key = (id_space, lives_days)
         if key not in self._live:
             live = self._stores.partner_ids.live(
                 id_space, as_of_ms=self._now_ms, lives_days=lives_days
             )
             if id_space in CONTACTS:
-                kept = self._whose(live.visitors).is_opted_in
-                live = LiveIds(
-                    visitors=live.visitors[kept],
-                    id_ordinals=live.id_ordinals[kept],
-                    ids=[live.ids[row] for row in np.flatnonzero(kept).tolist()],
-                )
+                of_browsers = some_of(live, self._whose(live.visitors).is_opted_in)
+                contacts = self._stores.contact_ids.live(id_space)
+                of_customers = some_of(contacts, are_carried_by_few(contacts.id_ordinals))
+                live = merged(of_browsers, of_customers)
             self._live[key] = live
         return self._live[key]
+
+    @cached_property
+    def _people(self) -> People:
+        return self._stores.people.people(Identity.LAST_AUTHENTICATED)
+
+    @cached_property
+    def _persons_with_gpc(self) -> BitMap:
+        with_gpc = visitors_with_gpc(self._classes, self._decide)
+        return self._people.persons_of_visitors(with_gpc)
 
     @cached_property
     def _classes(self) -> ConsentClasses:
@@ -132,12 +160,12 @@ class ReachFacts:
         return self._stores.consents.denied_audiences(self._decide)
 
     def _read_space(self, id_space: str, lives_days: int) -> SpaceFacts:
+        """Read what became of the ids of browsers."""
         states = self._stores.partner_ids.states.read(id_space, as_of_ms=self._now_ms)
         is_fresh = states.at_ms >= self._now_ms - lives_days * DAY_MS
         has_live = states.is_stored & is_fresh
-        carried = np.bincount(states.id_ordinals[has_live], minlength=1)
-        carried.resize(int(states.id_ordinals.max(initial=0)) + 1, refcheck=False)
-        is_live = has_live & (carried[states.id_ordinals] <= VISITORS_PER_ID_MAX)
+        is_live = has_live.copy()
+        is_live[has_live] = are_carried_by_few(states.id_ordinals[has_live])
         rows = {
             Addressability.DELETED: ~states.is_stored,
             Addressability.EXPIRED: states.is_stored & ~is_fresh,
@@ -159,9 +187,24 @@ class ReachFacts:
             has_live=bitmap_of(states.visitors[has_live]),
         )
 
+    def _read_contacts(self, id_space: str) -> SpaceFacts:
+        """Read how far customers come by the contacts that the CRM says."""
+        carried = self._stores.contact_ids.carried(id_space)
+        is_live = are_carried_by_few(carried.id_ordinals)
+        live = CarriedIds(
+            visitors=carried.visitors[is_live], id_ordinals=carried.id_ordinals[is_live]
+        )
+        return SpaceFacts(
+            live=live,
+            came_to={
+                Addressability.FAN_OUT: bitmap_of(carried.visitors[~is_live]),
+                Addressability.NOT_OPTED_IN: bitmap_of(live.visitors) - self._opted_in,
+            },
+            has_live=BitMap(),
+        )
+
     def _whose(self, visitors: NDArray[np.uint32]) -> "_Whose":
-        people = self._stores.people.people(Identity.LAST_AUTHENTICATED)
-        persons = people.fold(visitors, np.zeros_like(visitors))
+        persons = self._people.fold(visitors, np.zeros_like(visitors))
         return _Whose(
             is_linked=persons < VISITOR_FIRST,
             is_opted_in=np.isin(persons, ordinals_of(self._opted_in)),
@@ -177,3 +220,54 @@ class _Whose(msgspec.Struct, frozen=True, kw_only=True):
 
     is_linked: NDArray[np.bool_]
     is_opted_in: NDArray[np.bool_]
+
+
+def is_google(partner: Partner) -> bool:
+    """Tell whether a partner is Google, who wants both of its consents."""
+    return partner.consent.gvl_id == GOOGLE_GVL_ID
+
+
+def are_carried_by_few(id_ordinals: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Tell of each row whether not too many of these rows have the same id."""
+    few: NDArray[np.bool_] = np.bincount(id_ordinals)[id_ordinals] <= VISITORS_PER_ID_MAX
+    return few
+
+
+def some_of(live: LiveIds, kept: NDArray[np.bool_]) -> LiveIds:
+    """Give some rows, in their order."""
+    if kept.all():
+        return live
+    return LiveIds(
+        visitors=live.visitors[kept],
+        id_ordinals=live.id_ordinals[kept],
+        ids=[live.ids[row] for row in np.flatnonzero(kept).tolist()],
+    )
+
+
+def merged(one: LiveIds, other: LiveIds) -> LiveIds:
+    """Put rows together, by id and then by who carries it."""
+    if not (one.ids and other.ids):
+        return one if one.ids else other
+    ids = [*one.ids, *other.ids]
+    visitors = np.concatenate([one.visitors, other.visitors])
+    order = np.lexsort((visitors, np.array(ids)))
+    return LiveIds(
+        visitors=visitors[order],
+        id_ordinals=np.concatenate([one.id_ordinals, other.id_ordinals])[order],
+        ids=[ids[row] for row in order.tolist()],
+    )
+
+
+def _joined(one: SpaceFacts, other: SpaceFacts) -> SpaceFacts:
+    statuses = one.came_to.keys() | other.came_to.keys()
+    return SpaceFacts(
+        live=CarriedIds(
+            visitors=np.concatenate([one.live.visitors, other.live.visitors]),
+            id_ordinals=np.concatenate([one.live.id_ordinals, other.live.id_ordinals]),
+        ),
+        came_to={
+            each: one.came_to.get(each, BitMap()) | other.came_to.get(each, BitMap())
+            for each in statuses
+        },
+        has_live=one.has_live | other.has_live,
+    )

@@ -1,7 +1,7 @@
 """Which people and ids each partner and seat would be sent: one answer for preview and export.
 
-What decides is gathered once per data version; then people are counted by bitmaps alone. Hashed
-contacts are sent only of customers who opted in, whatever their browsers agreed to.
+What decides is gathered once per data version; then people are counted by bitmaps alone. Customers
+who opted in, and they alone, are sent by hashed contact, with a browser or without.
 """
 
 import threading
@@ -17,11 +17,11 @@ from audiences.preview import Reach, SeatCount
 from matching.consent_store import Decide
 from matching.ids import ORDINAL_LAST, VISITOR_FIRST
 from matching.partner_facts import Partner
-from matching.partner_ids_store import LiveIds
+from matching.partner_ids_store import CarriedIds, LiveIds
 from matching.people import Identity, People
 from service.config import Config
-from service.engine.addressability import Addressability, browsers_by_status, people_by_status
-from service.engine.reach_facts import ReachFacts
+from service.engine.addressability import Addressability, carriers_by_status, people_by_status
+from service.engine.reach_facts import CONTACTS, ReachFacts
 from service.engine.stores import Stores
 
 
@@ -34,6 +34,17 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     lives_days: int
     pools: tuple[str, ...]
     """Other id spaces of the same company; their ids are not valid here."""
+
+    @property
+    def takes_contacts(self) -> bool:
+        """Whether customers are sent by their contacts, beside browsers by their ids."""
+        return not CONTACTS.isdisjoint(self.id_spaces)
+
+    @property
+    def nothing_known(self) -> Addressability:
+        """What is said of a browser of which no id of the target was ever heard."""
+        only_contacts = CONTACTS.issuperset(self.id_spaces)
+        return Addressability.NO_CONTACT if only_contacts else Addressability.NEVER_OFFERED
 
 
 class Reachable(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,14 +114,13 @@ class SeatReaches:
 
     def reach(self, people: People, persons: BitMap) -> Reach:
         """Give people per partner, and people and ids per seat."""
-        moment = self._moment
+        moment, config = self._moment, self._config
         partners = {
-            each.key: moment.reachable(target_of_partner(each, self._config), people)
-            for each in self._config.partners
+            each.key: moment.reachable(target_of_partner(each, config), people)
+            for each in config.partners
         }
         seats = [
-            (each, moment.reachable(target_of_seat(each, self._config), people))
-            for each in self._config.seats
+            (each, moment.reachable(target_of_seat(each, config), people)) for each in config.seats
         ]
         return Reach(
             partners={key: each.people(persons) for key, each in partners.items()},
@@ -136,14 +146,25 @@ class SeatReaches:
         """Give the live ids of a seat's id spaces with their texts, in the seat's order."""
         return self._moment.live(seat)
 
+    def carried(self, seat: Seat) -> list[CarriedIds]:
+        """Give the same as numbers alone, in no order."""
+        return self._moment.carried(seat)
+
     def allowed(self, seat: Seat) -> BitMap:
-        """Give the visitors whose consent lets this seat's partner have them."""
-        return self._moment.allowed(self._config.partner(seat.partner))
+        """Give the browsers that this seat's partner may have, and customers by their contacts."""
+        return self._moment.allowed(target_of_seat(seat, self._config))
 
     @property
     def bots(self) -> BitMap:
         """The browsers that were judged to be bots, as this moment has them."""
         return self._moment.bots
+
+
+class _Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """Who carries what at one target, and how far everybody who might comes there."""
+
+    carriers: Carriers
+    by_status: dict[Addressability, BitMap]
 
 
 class _Moment:
@@ -153,8 +174,7 @@ class _Moment:
         self._make_facts = facts
         self._made: ReachFacts | None = None
         self._lock = threading.RLock()
-        self._carriers: dict[str, Carriers] = {}
-        self._browsers: dict[str, dict[Addressability, BitMap]] = {}
+        self._carried: dict[tuple[str, Identity | None], _Carried] = {}
         self._reachable: dict[tuple[str, Identity, int], Reachable] = {}
 
     def reachable(self, target: Target, people: People) -> Reachable:
@@ -170,10 +190,15 @@ class _Moment:
         with self._lock:
             return [self._facts.live(space, seat.lives_days) for space in seat.id_spaces]
 
-    def allowed(self, partner: Partner | None) -> BitMap:
-        """Give whom consent lets this partner have."""
+    def carried(self, seat: Seat) -> list[CarriedIds]:
+        """Give the live ids without texts."""
         with self._lock:
-            return self._facts.allowed(partner)
+            return [self._facts.space(space, seat.lives_days).live for space in seat.id_spaces]
+
+    def allowed(self, target: Target) -> BitMap:
+        """Give whom consent lets this target have."""
+        with self._lock:
+            return _allowed(target, self._facts)
 
     @property
     def bots(self) -> BitMap:
@@ -189,38 +214,70 @@ class _Moment:
 
     def _find(self, target: Target, people: People) -> Reachable:
         facts = self._facts
-        if target.key not in self._carriers:
-            found = self._carriers[target.key] = self._carried(target, people)
-            self._browsers[target.key] = browsers_by_status(
-                facts.visitors,
-                bots=facts.bots,
-                gpc=facts.gpc,
-                carriers=found,
-                ids=_ids_came_to(target, facts),
-            )
-        carried = self._carriers[target.key]
+        # Why not always: whose a browser is matters only for the contacts of its customer.
+        key = (target.key, people.identity if target.takes_contacts else None)
+        if key not in self._carried:
+            self._carried[key] = _carried(target, people, facts)
+        carried = self._carried[key]
         customers = facts.suppressed.copy()
         customers.remove_range(VISITOR_FIRST, ORDINAL_LAST + 2)
         by_status = people_by_status(
-            self._browsers[target.key],
+            carried.by_status,
             people=people,
             everyone=people.base(customers=facts.customers, visitors=facts.visitors),
             suppressed=facts.suppressed | people.persons_of_customers(customers),
         )
-        return Reachable(by_status=by_status, ids=id_counts(carried, people))
+        return Reachable(by_status=by_status, ids=id_counts(carried.carriers, people))
 
-    def _carried(self, target: Target, people: People) -> Carriers:
-        facts = self._facts
-        return carriers(
-            people=people,
-            live=[facts.space(each, target.lives_days).live for each in target.id_spaces],
-            allowed=facts.allowed(target.partner),
-            suppressed=facts.suppressed,
-        )
+
+def _carried(target: Target, people: People, facts: ReachFacts) -> _Carried:
+    """Find who carries what, and where everybody stops."""
+    found = carriers(
+        people=people,
+        live=[facts.space(each, target.lives_days).live for each in target.id_spaces],
+        allowed=_allowed(target, facts),
+        suppressed=facts.suppressed,
+    )
+    everybody, gpc = facts.visitors, facts.gpc
+    no_consent = facts.visitors - found.allowed
+    ids = _ids_came_to(target, facts)
+    if target.takes_contacts:
+        unasked = facts.unasked(target.partner)
+        ids[Addressability.NO_CONTACT] = facts.customers - unasked
+        if people.identity is Identity.BROWSER:
+            ids[Addressability.NO_CONSENT] = unasked
+            ids = {status: _browsers_of(which, people) for status, which in ids.items()}
+        else:
+            everybody = everybody | facts.customers
+            gpc = gpc | facts.customers_with_gpc
+            no_consent = no_consent | unasked
+    ids[Addressability.DENIED_ELSEWHERE] = found.with_live_id & found.allowed
+    ids[Addressability.ADDRESSABLE] = found.sendable
+    barred = {
+        Addressability.SUPPRESSED: found.suppressed,
+        Addressability.BOT: facts.bots,
+        Addressability.GPC: gpc,
+        Addressability.NO_CONSENT: no_consent,
+    }
+    by_status = carriers_by_status(everybody, barred=barred, ids=ids, rest=target.nothing_known)
+    return _Carried(carriers=found, by_status=by_status)
+
+
+def _allowed(target: Target, facts: ReachFacts) -> BitMap:
+    """Give the browsers that may be sent there, and customers where contacts are ids."""
+    browsers = facts.allowed(target.partner)
+    return browsers | facts.allowed_contacts(target.partner) if target.takes_contacts else browsers
+
+
+def _browsers_of(carriers_: BitMap, people: People) -> BitMap:
+    """Give the browsers among some carriers, and those of the customers among them."""
+    customers = carriers_.copy()
+    customers.remove_range(VISITOR_FIRST, ORDINAL_LAST + 2)
+    return (carriers_ - customers) | people.persons_of_customers(customers)
 
 
 def _ids_came_to(target: Target, facts: ReachFacts) -> dict[Addressability, BitMap]:
-    """Give the browsers that came to each gate with any id of the target."""
+    """Give who came to each gate with any id of the target."""
     found: dict[Addressability, BitMap] = {}
     for space in target.id_spaces:
         for status, browsers in facts.space(space, target.lives_days).came_to.items():

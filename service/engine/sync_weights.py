@@ -15,7 +15,7 @@ from audiences.exports.seats import Seat
 from matching.bitmaps import bitmap_of
 from matching.partner_answers_store import PartnerAnswersStore
 from matching.partner_facts import Direction, Partner
-from matching.partner_ids_store import LiveIds
+from matching.partner_ids_store import CarriedIds
 from matching.people import People
 
 RATE_DAYS: Final = 7
@@ -91,7 +91,7 @@ class SyncWeights:
         answers: PartnerAnswersStore,
         activated: Callable[[str], Sequence[str]],
         members: Members,
-        live: Callable[[Seat], Sequence[LiveIds]],
+        live: Callable[[Seat], Sequence[CarriedIds]],
         allowed: Callable[[Seat], BitMap],
         browsers: Callable[[], int],
         now_ms: Callable[[], int],

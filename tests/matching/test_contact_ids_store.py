@@ -89,6 +89,41 @@ def test_an_erased_customer_s_contacts_are_gone(shop: Shop) -> None:
     assert shop.live("email_sha256") == [(1, SEALED[1])]
 
 
+def test_who_carries_a_contact_is_told_by_numbers(shop: Shop) -> None:
+    """In bulk, and for a few contacts with as many customers as asked; what is gone is nobody's."""
+    shop.imports(*((customer, "email", 1) for customer in range(4)), (4, "email", 2))
+    shop.contacts.complete(at_ms=NOW_MS)
+    shared, own = shop.partner_ids.id_ordinals("email_sha256", [SEALED[1], SEALED[2]]).tolist()
+    shop.imports((0, "email", 2))
+    shop.contacts.complete(at_ms=NOW_MS + 1)
+    found = shop.contacts.carried("email_sha256")
+    assert list(zip(found.visitors.tolist(), found.id_ordinals.tolist(), strict=True)) == [
+        (C, own),
+        *((C + customer, shared) for customer in (1, 2, 3)),
+        (C + 4, own),
+    ]
+    live = shop.contacts.live("email_sha256")
+    assert sorted(zip(live.visitors.tolist(), live.id_ordinals.tolist(), strict=True)) == list(
+        zip(found.visitors.tolist(), found.id_ordinals.tolist(), strict=True)
+    )
+    few = shop.contacts.carriers("email_sha256", SEALED[1:3], limit=2)
+    assert few == {shared: [C + 1, C + 2], own: [C, C + 4]}
+    assert shop.contacts.carriers("email_sha256", [], limit=2) == {}
+
+
+def test_browsers_that_named_a_contact_are_told_apart(shop: Shop) -> None:
+    """A browser that named it lately is given, in the spaces that messages name alone."""
+    shop.imports((0, "email", 1))
+    shop.contacts.complete(at_ms=NOW_MS, spaces=["email_meta"])
+    ordinal = int(shop.partner_ids.id_ordinals("email_sha256", [SEALED[1]])[0])
+    put_visitor(shop, ordinal)
+    asked: dict[str, Any] = {"as_of_ms": NOW_MS, "limit": 5}
+    ids = {ordinal: SEALED[1]}
+    assert shop.contacts.browsers("email_sha256", ids, lives_days=2, **asked) == {ordinal: [V]}
+    assert shop.contacts.browsers("email_sha256", ids, lives_days=0, **asked) == {}
+    assert shop.contacts.browsers("email_meta", ids, lives_days=2, **asked) == {}
+
+
 def put_visitor(shop: Shop, ordinal: int) -> None:
     """Let a message have named the first contact of a visitor."""
     shop.partner_ids.insert(

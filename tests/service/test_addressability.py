@@ -51,6 +51,7 @@ SPACES: Final = {
     "ttd": "the_trade_desk",
     "pixel": "pixel",
     "email_sha256": "",
+    "google": "google",
 }
 SAID: Final = [
     encode_signals(each)
@@ -62,30 +63,43 @@ SAID: Final = [
         Signals(gpc=True),
         Signals(opted_out=True),
         Signals(us_privacy="1YYN"),
+        Signals(
+            explicit={"audiences": True, "sync": True, "ad_user_data": True}
+            | {"ad_personalization": True}
+        ),
     )
 ] + ["no signals"]
+SEATS: Final = {
+    "contacts": ("pixel", ("email_sha256", "pixel")),
+    "addresses": ("pixel", ("email_meta", "phone_meta")),
+    "google_list": ("google", ("email_google", "google")),
+}
+"""Seats that take contacts: beside what browsers name, alone, and for Google."""
 
 
 @pytest.fixture
 def engine(database: Any, tmp_path: Path) -> Iterator[Engine]:
-    """Give an engine with two pools of one company and a seat that takes hashed contacts."""
+    """Give an engine with two pools of one company and seats that take hashed contacts."""
     client = database.client()
     tables = client.query("select name from system.tables where database = currentDatabase()")
     for (name,) in tables.result_rows:
         client.command(f"drop table {name} sync")
     folder = prepare_config(tmp_path)
     (folder / "partners" / "xandr_eu.toml").write_text("enabled = true\n")
-    config = load_config(folder)
-    contacts = msgspec.structs.replace(
-        next(each for each in config.seats if each.key == "pixel_csv"),
-        key="contacts",
-        id_spaces=("email_sha256", "pixel"),
-        min_size=3,
-        lives_days=20,
+    (folder / "partners" / "google.toml").write_text(
+        'enabled = true\nconfirmed = ["callback"]\n[account]\nnid = "1"\n'
     )
+    config = load_config(folder)
+    pixel = next(each for each in config.seats if each.key == "pixel_csv")
+    more = [
+        msgspec.structs.replace(
+            pixel, key=key, partner=partner, id_spaces=spaces, min_size=3, lives_days=20
+        )
+        for key, (partner, spaces) in SEATS.items()
+    ]
     made = Engine(
         environment=Environment(data=tmp_path, timezone=ZoneInfo("UTC")),
-        config=msgspec.structs.replace(config, seats=(*config.seats, contacts)),
+        config=msgspec.structs.replace(config, seats=(*config.seats, *more)),
         clickhouse=database,
         keys=KEYS,
         balance=Balance(),
@@ -118,12 +132,50 @@ class World:
         self._ids()
         self._consents()
         self._bots()
-        answers = [("opt_in", self.pick.choice("01")) for _ in self.customers]
+        self._answers()
+        self._contacts()
+
+    def _answers(self) -> None:
+        likely = {"opt_in": "0111", "ad_user_data": "011", "ad_personalization": "011"}
+        self._names(
+            [
+                (customer, kind, self.pick.choice(values), 0)
+                for customer in self.customers
+                for kind, values in likely.items()
+                if self.pick.random() < 0.8
+            ]
+        )
+
+    def _contacts(self) -> None:
+        """Let the CRM say contacts: own ones, shared ones, and some that a browser named."""
+        pick = self.pick
+        self._names(
+            [
+                (
+                    customer,
+                    kind,
+                    pick.choice(
+                        [f"c{customer}"] * 5
+                        + [f"pair{customer // 2}", f"own{pick.choice(self.visitors)}"]
+                        + [f"crowd{pick.randrange(2)}"] * 2
+                    ),
+                    slot,
+                )
+                for customer in self.customers
+                for kind, slots in (("email", 2), ("phone", 1))
+                for slot in range(pick.randrange(slots + 1))
+            ]
+        )
+        spaces = {space for _, some in SEATS.values() for space in some}
+        self.engine.stores.contact_ids.complete(at_ms=NOW_MS, spaces=spaces)
+
+    def _names(self, names: list[tuple[int, str, str, int]]) -> None:
         self.engine.stores.customers.put_names(
             [
-                CustomerName(customer=each, kind=kind, value=value, source="crm", at_ms=NOW_MS)
-                for each, (kind, value) in zip(self.customers, answers, strict=True)
-                if self.pick.random() < 0.7
+                CustomerName(
+                    customer=customer, kind=kind, value=value, slot=slot, source="crm", at_ms=NOW_MS
+                )
+                for customer, kind, value, slot in names
             ]
         )
 

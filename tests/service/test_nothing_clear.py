@@ -1,6 +1,7 @@
 """After a run no address, phone or token is readable anywhere in the data directory."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -34,13 +35,16 @@ client.close()
 
 
 def test_contacts_and_tokens_rest_nowhere_in_the_clear(serve: Any, tmp_path: Path) -> None:
-    """In waiting chunks, in the database, in files and in the log there is none of them."""
-    with serve(tmp_path, _name_every_column) as served:
+    """In waiting chunks, in the database, in files and in the log there is none of them.
+
+    Files for a seat alone hold hashes, as the partner takes them, and nothing that is sealed.
+    """
+    with serve(tmp_path, _configure) as served:
         secrets = _say_everything(served)
         waiting = _waiting_chunks(served)
         served.call("POST", "/api/customers/import?site=demo&format=csv", content=_crm_file())
-        secrets += CRM_SECRETS
         served.loads()
+        added, removed = _export(served)
         assert served.call("GET", "/api/identity/123456")["person"] == "customer"
         served.stop()
 
@@ -49,18 +53,57 @@ def test_contacts_and_tokens_rest_nowhere_in_the_clear(serve: Any, tmp_path: Pat
         capture_output=True,
         check=True,
     ).stdout
-    files = (path for path in served.data.rglob("*") if path.is_file())
-    places = {str(path.relative_to(served.data)): path.read_bytes() for path in files}
+    files = [path for path in served.data.rglob("*") if path.is_file()]
+    places = {
+        str(path.relative_to(served.data)): path.read_bytes()
+        for path in files
+        if path not in {added, removed}
+    }
     places |= {"tables": dump, "waiting chunks": waiting, "log": (tmp_path / "log").read_bytes()}
     assert MARK.encode() in dump
     assert MARK.encode() in waiting
-    found = {
-        (name, secret[:20])
+    assert _found_in(places, [*secrets, *CRM_SECRETS, *HASHES]) == set()
+    _check_sent(added.read_bytes(), removed.read_bytes(), [*secrets, *CRM_SECRETS])
+
+
+def _found_in(places: dict[str, bytes], secrets: list[str]) -> set[tuple[str, str]]:
+    """Find hashes as hex, as base64 and as their very bytes, and all else as text."""
+    sought = {secret[:20]: [secret.encode()] for secret in secrets}
+    for secret in HASHES:
+        sought[secret[:20]] += [b64encode(bytes.fromhex(secret)), bytes.fromhex(secret)]
+    return {
+        (name, secret)
         for name, content in places.items()
-        for secret in secrets
-        if secret.encode() in content
+        for secret, forms in sought.items()
+        if any(form in content for form in forms)
     }
-    assert found == set()
+
+
+def _export(served: Any) -> tuple[Path, Path]:
+    """Send everybody to a seat, erase one and send what changed; give both files."""
+    everyone = {"name": "Everybody", "rule": {"type": "everyone"}}
+    served.call("PUT", "/api/audiences/everybody", json=everyone)
+    served.call("PUT", "/api/audiences/everybody/seats/meta", json={"segment": "1"})
+    served.loads()
+    files = []
+    for before in (None, "second"):
+        if before:
+            served.call("POST", "/api/privacy/erase", json={"id": before})
+        run = served.runs("/api/exports", json={"seats": ["meta"]})
+        (report,) = served.call("GET", f"/api/exports/{run}")["seats"]
+        assert report["status"] == "published", report
+        files.append(Path(report["path"]))
+    added, removed = files
+    return added, removed
+
+
+def _check_sent(added: bytes, removed: bytes, secrets: list[str]) -> None:
+    hashes = [sha256(each.encode()).hexdigest().encode() for each in SENT]
+    assert [each in added for each in hashes] == [True] * len(SENT)
+    assert [each in removed for each in hashes] == [False] * (len(SENT) - 1) + [True]
+    clear = [each.encode() for each in secrets if each not in HASHES]
+    assert [each for each in clear if each in added + removed] == []
+    assert not re.search(rb"[0-9a-f]{96}", added + removed)
 
 
 def _say_everything(served: Any) -> list[str]:
@@ -110,28 +153,41 @@ def _waiting_chunks(served: Any) -> bytes:
     return b"".join(path.read_bytes() for path in (served.data / "spool").glob("*/*"))
 
 
-def _name_every_column(config: Path) -> None:
+def _configure(config: Path) -> None:
+    """Name every column, and add a seat that takes contacts of few people."""
     kinds = ("first_name", "last_name", "country", "postal_code", "birth_date")
     named = "".join(f'{kind} = "{kind}"\n' for kind in kinds)
     (config / "customers.toml").write_text(f'email = ["email", "work_email"]\n{named}')
+    (config / "partners" / "meta.toml").write_text(
+        'based_on = "pixel"\nname = "Meta"\nid_space = "meta"\nenabled = true\n'
+        '[account]\nhost = "meta.example"\n'
+    )
+    seat = (config / "seat_templates" / "meta.toml").read_text()
+    seat = seat.replace("partner_min_size = 100", "min_size = 1")
+    (config / "seats" / "meta.toml").write_text(seat)
 
 
+SENT = (MAIL, "paul.a+tag@gmail.com", PHONE.removeprefix("+"), "15551234567")
+"""What the seat is sent by hash, as its partner writes it; the last one is erased."""
+HASHES = [
+    # Plain hashes are found by trying: they too rest encrypted.
+    *(sha256(each.encode()).hexdigest() for each in (*SENT, "paula@gmail.com", "dupontel", PHONE)),
+]
 CRM_SECRETS = [
     *("paul.a+tag@gmail.com", "paula@gmail.com", "paul.a+tag", "+15551234567", "5551234567"),
     *("Jean-Quentin", "jean-quentin", "Dupontel", "dupontel", "SW1A-1AA", "1987-06-05"),
-    # Plain hashes are found by trying: they too rest encrypted.
-    *(sha256(each).hexdigest() for each in (MAIL.encode(), b"paula@gmail.com", b"dupontel")),
     md5(MAIL.encode()).hexdigest(),  # noqa: S324 - as some partners want it
 ]
 
 
 def _crm_file() -> bytes:
     header = (
-        "crm_id,email,work_email,phone,first_name,last_name,country,postal_code,birth_date,note"
+        "crm_id,email,work_email,phone,first_name,last_name,country,postal_code,birth_date,"
+        "opt_in,note"
     )
     row = (
-        f"123456,{MAIL},Paul.A+tag@gmail.com,{PHONE},Jean-Quentin,Dupontel,GB,SW1A-1AA,1987-06-05,"
+        f"123456,{MAIL},Paul.A+tag@gmail.com,{PHONE},Jean-Quentin,Dupontel,GB,SW1A-1AA,1987-06-05,yes,"
         f"{MARK} {MAIL}"
     )
-    other = 'second,,,+1 (555) 123-4567,,,US,,,"quoted"'
+    other = 'second,,,+1 (555) 123-4567,,,US,,,yes,"quoted"'
     return f"{header}\n{row}\n{other}\n".encode()

@@ -38,12 +38,12 @@ class Door:
 
 @pytest.fixture(scope="module")
 def service(serve: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Serve one shop as the example has it, and one that takes a hundred messages a second."""
+    """Serve one shop as the example has it, and one that takes fifty messages a second."""
 
     def configure(folder: Path) -> None:
         text = (folder / "sites" / "demo.toml").read_text()
         text = text.replace('"demo"', '"slow"').replace("server_key_env", "# server_key_env")
-        text = text.replace("rate_max = 0", "rate_max = 100")
+        text = text.replace("rate_max = 0", "rate_max = 50")
         (folder / "sites" / "slow.toml").write_text(text)
 
     with serve(tmp_path_factory.mktemp("sdks"), configure) as served:

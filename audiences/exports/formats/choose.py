@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from audiences.exports import seat_formats
 from audiences.exports.formats import (
     csv_table,
     google_bulk,
@@ -19,21 +20,9 @@ from audiences.exports.formats import (
     xandr_text,
 )
 from audiences.exports.formats.parts import Group, Parts
-from audiences.exports.formats.rows import Counts, IdRow
-from audiences.exports.id_shapes import as_kept, in_case, refused_shape
+from audiences.exports.formats.rows import Counts, IdBlock, IdRow
+from audiences.exports.id_shapes import as_kept, in_case, refused_shape, shape_of
 from audiences.exports.seat import Seat
-from audiences.exports.seat_formats import (
-    Avro,
-    Csv,
-    DataManager,
-    Delimited,
-    GoogleBulk,
-    Json,
-    Lines,
-    Ndjson,
-    Parquet,
-    Requests,
-)
 
 IN_A_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -64,6 +53,15 @@ class Writer:
         """Write rows sorted by id space and id."""
         return self._form.write(_in_its_case(rows, seat) if seat.ids.case else rows, seat, out)
 
+    def write_blocks(self, blocks: Iterable[IdBlock], seat: Seat, out: Parts) -> None:
+        """Write blocks of rows, whole where the format can."""
+        if seat.ids.case:
+            blocks = (_block_in_its_case(block, seat) for block in blocks)
+        if isinstance(seat.format, seat_formats.Delimited):
+            xandr_text.write_blocks(blocks, seat, out)
+        else:
+            self._form.write((row for block in blocks for row in block.rows()), seat, out)
+
     def read(self, files: Iterable[bytes], seat: Seat, groups: Sequence[Group] = ()) -> list[IdRow]:
         """Read uncompressed files back; `groups`, in parallel, says what each holds one of."""
         return [_as_kept(row, seat) for row in self._form.read(files, seat, groups)]
@@ -74,6 +72,12 @@ class Writer:
             id_space = seat.id_spaces[0]
         return refused_shape(text, id_space, seat) or self._form.refused_id(text, seat)
 
+    def refused_ids(self, ids: Sequence[str], seat: Seat, id_space: str) -> list[int]:
+        """Give the places of the ids that cannot be written, all of one space."""
+        if all_plain(ids, seat, id_space):
+            return []
+        return [place for place, text in enumerate(ids) if self.refused_id(text, seat, id_space)]
+
     def refused_segment(self, segment: str, seat: Seat) -> str:
         """Say why a segment cannot be written, or nothing."""
         if "segment" in seat.file.per and not IN_A_NAME.fullmatch(segment):
@@ -82,17 +86,28 @@ class Writer:
 
 
 FORMATS: Final[Mapping[type, Format]] = {
-    Delimited: xandr_text,
-    Avro: xandr_avro,
-    Json: ttd_json,
-    Lines: lines,
-    Csv: csv_table,
-    Ndjson: ndjson_table,
-    Parquet: parquet_table,
-    Requests: requests,
-    DataManager: google_data_manager,
-    GoogleBulk: google_bulk,
+    seat_formats.Delimited: xandr_text,
+    seat_formats.Avro: xandr_avro,
+    seat_formats.Json: ttd_json,
+    seat_formats.Lines: lines,
+    seat_formats.Csv: csv_table,
+    seat_formats.Ndjson: ndjson_table,
+    seat_formats.Parquet: parquet_table,
+    seat_formats.Requests: requests,
+    seat_formats.DataManager: google_data_manager,
+    seat_formats.GoogleBulk: google_bulk,
 }
+
+
+def all_plain(ids: Sequence[str], seat: Seat, id_space: str) -> bool:
+    """Tell at once whether no format refuses any of these ids: letters and digits of ASCII alone.
+
+    False says nothing: each must be looked at. Formats with words of their own look at each.
+    """
+    if isinstance(seat.format, seat_formats.Lines | seat_formats.Avro) or shape_of(id_space, seat):
+        return False
+    # Why bytes: of them only letters and digits of ASCII are letters and digits.
+    return "".join(ids).encode(errors="replace").isalnum() and all(ids)
 
 
 def writer_of(seat: Seat) -> Writer:
@@ -103,6 +118,11 @@ def writer_of(seat: Seat) -> Writer:
 def _in_its_case(rows: Iterable[IdRow], seat: Seat) -> Iterable[IdRow]:
     for row in rows:
         yield msgspec.structs.replace(row, id=in_case(row.id, row.id_space, seat))
+
+
+def _block_in_its_case(block: IdBlock, seat: Seat) -> IdBlock:
+    ids = [in_case(text, block.id_space, seat) for text in block.ids]
+    return msgspec.structs.replace(block, ids=ids)
 
 
 def _as_kept(row: IdRow, seat: Seat) -> IdRow:

@@ -95,6 +95,23 @@ class Parts:
                 )
         part.put(line, rows=rows, adds=adds, removes=removes, ids=ids)
 
+    def put_many(
+        self,
+        lines: bytes,
+        *,
+        rows: int,
+        adds: int,
+        removes: int,
+        ids: int,
+        one_by_one: Callable[[], object],
+    ) -> None:
+        """Write many lines at once, or let them be put one by one where a part gets full."""
+        part = self._open.get(ANY) or self._next(ANY)
+        if part.has_room_for_all(lines, rows):
+            part.put(lines, rows=rows, adds=adds, removes=removes, ids=ids)
+        else:
+            one_by_one()
+
     def group(self, segment: str, action: str, id_space: str) -> Group:
         """Tell which file takes a line about all this."""
         per = self._seat.file.per
@@ -226,6 +243,11 @@ class _OpenPart:
         self._emit(self._gzip.flush(zlib.Z_SYNC_FLUSH))
         self._pending = 0
         return self._size_at_most(line) <= self._limits.max_bytes
+
+    def has_room_for_all(self, lines: bytes, rows: int) -> bool:
+        if self._limits.max_rows and self._rows + rows > self._limits.max_rows:
+            return False
+        return not self._limits.max_bytes or self._size_at_most(lines) <= self._limits.max_bytes
 
     def put(self, line: bytes, *, rows: int, adds: int, removes: int, ids: int) -> None:
         self._write(line)

@@ -1,6 +1,6 @@
 """What every format writes and reads back: one row for each id with what changes for it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -15,6 +15,26 @@ class IdRow(msgspec.Struct, frozen=True, kw_only=True):
     removes: list[str]
     others: list[tuple[str, str]] = []
     """Id space and id of what else says the same person, where a format takes several in one."""
+
+
+Change = tuple[list[tuple[str, int]], list[str]]
+"""What an id enters or stays in, with the lifetime, and what it leaves, as in a row."""
+
+
+class IdBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of one id space, column by column: many ids share few changes."""
+
+    id_space: str
+    ids: list[str]
+    codes: list[int]
+    """In parallel to `ids`: which of `changes` is the id's."""
+    changes: Mapping[int, Change]
+
+    def rows(self) -> Iterator[IdRow]:
+        """Give the rows one by one."""
+        for text, code in zip(self.ids, self.codes, strict=True):
+            adds, removes = self.changes[code]
+            yield IdRow(id=text, id_space=self.id_space, adds=adds, removes=removes)
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

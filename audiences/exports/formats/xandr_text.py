@@ -4,13 +4,21 @@ Rows sorted by id go in, Latin-1 lines of at most 1800 segments come out. The se
 fields of a segment are the seat's; nothing here decides who is sent.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from itertools import groupby
 from typing import Final, Literal
 
 from audiences.exports.formats.parts import Group, Parts
-from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow, real_lifetime
+from audiences.exports.formats.rows import (
+    Change,
+    Counts,
+    IdBlock,
+    IdRow,
+    UnwritableRow,
+    real_lifetime,
+)
 from audiences.exports.seat import Removal, Seat
 from audiences.exports.seat_formats import Delimited, Separators
 
@@ -19,23 +27,15 @@ REMOVED: Final = -1
 SEGMENT_ID_MAX: Final = 2_147_483_647
 LATIN_1_LAST: Final = "\xff"
 
-Change = tuple[Literal["add", "remove"], str]
+Said = tuple[Literal["add", "remove"], str]
 
 
 def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
     """Write each row as one line, or as several when it has too many segments."""
     options = _options(seat)
-    has_ends = "EXPIRATION" in options.fields
     lines = adds = removes = ids = 0
     for row in rows:
-        changes: list[Change] = [
-            (
-                "add",
-                _segment(name, real_lifetime(ends, row, seat.key) if has_ends else 0, seat, out),
-            )
-            for name, ends in row.adds
-        ]
-        changes += [("remove", _segment(name, REMOVED, seat, out)) for name in row.removes]
+        changes = _changes(row, seat, out)
         for start in range(0, len(changes), options.segments_per_line_max):
             piece = changes[start : start + options.segments_per_line_max]
             added = sum(kind == "add" for kind, _ in piece)
@@ -45,6 +45,29 @@ def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
             lines, ids = lines + 1, ids + first
             adds, removes = adds + added, removes + len(piece) - added
     return Counts(rows=lines, adds=adds, removes=removes, ids=ids)
+
+
+def write_blocks(blocks: Iterable[IdBlock], seat: Seat, out: Parts) -> None:
+    """Write the same, many lines at once: those of one change differ in their id alone."""
+    most = _options(seat).segments_per_line_max
+    ends: dict[tuple[str, int], str] = {}
+    for block in blocks:
+        counts = _counted(block.codes)
+        changes = {code: block.changes[code] for code in counts}
+        if any(len(adds) + len(removes) > most for adds, removes in changes.values()):
+            write(block.rows(), seat, out)
+            continue
+        for code in counts:
+            if (block.id_space, code) not in ends:
+                ends[block.id_space, code] = _end(block.id_space, changes[code], seat, out)
+        out.put_many(
+            _text(block, {code: ends[block.id_space, code] for code in counts}).encode("latin-1"),
+            rows=len(block.ids),
+            adds=sum(count * len(changes[code][0]) for code, count in counts.items()),
+            removes=sum(count * len(changes[code][1]) for code, count in counts.items()),
+            ids=len(block.ids),
+            one_by_one=partial(write, block.rows(), seat, out),
+        )
 
 
 def read(files: Iterable[bytes], seat: Seat, _groups: Sequence[Group] = ()) -> list[IdRow]:
@@ -95,6 +118,35 @@ def _refused(text: str, seat: Seat) -> str:
     return ""
 
 
+def _changes(row: IdRow, seat: Seat, out: Parts) -> list[Said]:
+    has_ends = "EXPIRATION" in _options(seat).fields
+    changes: list[Said] = [
+        ("add", _segment(name, real_lifetime(ends, row, seat.key) if has_ends else 0, seat, out))
+        for name, ends in row.adds
+    ]
+    return changes + [("remove", _segment(name, REMOVED, seat, out)) for name in row.removes]
+
+
+def _end(id_space: str, change: Change, seat: Seat, out: Parts) -> str:
+    """Give what follows the id in a line of this change."""
+    adds, removes = change
+    row = IdRow(id="", id_space=id_space, adds=adds, removes=removes)
+    return _line(row, _changes(row, seat, out), seat)
+
+
+def _counted(codes: list[int]) -> Mapping[int, int]:
+    """Count the codes; most often all are one."""
+    alike = codes.count(codes[0])
+    return {codes[0]: alike} if alike == len(codes) else Counter(codes)
+
+
+def _text(block: IdBlock, ends: Mapping[int, str]) -> str:
+    if len(ends) == 1:
+        (end,) = ends.values()
+        return end.join(block.ids) + end
+    return "".join([text + ends[code] for text, code in zip(block.ids, block.codes, strict=True)])
+
+
 @cache
 def _marks(separators: Separators) -> frozenset[str]:
     return frozenset(getattr(separators, name) for name in separators.__struct_fields__)
@@ -113,7 +165,7 @@ def _segment(segment: str, expires_minutes: int, seat: Seat, out: Parts) -> str:
     return options.separators.field.join(str(values[field]) for field in options.fields)
 
 
-def _line(row: IdRow, changes: list[Change], seat: Seat) -> str:
+def _line(row: IdRow, changes: list[Said], seat: Seat) -> str:
     options = _options(seat)
     marks = options.separators
     if seat.membership.removal is Removal.SECTION:

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 import pytest
+from seat_world import World, live_ids
 
 import service
 from audiences.exports.export_store import ExportStore
+from audiences.exports.report import ExportStatus
 from audiences.exports.seats import Seat, load_seats, read_seats
-from matching.ids import VISITOR_FIRST
 from matching.partner_ids_store import LiveIds
 
 MakeLive = Callable[[Sequence[tuple[int, str]], Mapping[str, int]], LiveIds]
@@ -43,16 +44,7 @@ def every_seat(seats: dict[str, Seat], templates: dict[str, Seat]) -> dict[str, 
 @pytest.fixture(scope="session")
 def make_live() -> MakeLive:
     """Give a maker of live ids from (visitor number, id) pairs and the ids' ordinals."""
-
-    def make(carried: Sequence[tuple[int, str]], ordinals: Mapping[str, int]) -> LiveIds:
-        rows = sorted(carried, key=lambda row: (row[1], row[0]))
-        return LiveIds(
-            visitors=np.array([VISITOR_FIRST + number for number, _ in rows], dtype=np.uint32),
-            id_ordinals=np.array([ordinals[text] for _, text in rows], dtype=np.uint32),
-            ids=[text for _, text in rows],
-        )
-
-    return make
+    return live_ids
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +56,30 @@ def client(shared_database: Any) -> Any:
 
 @pytest.fixture
 def store(client: Any) -> ExportStore:
-    """Give a store on its own three tables, empty."""
-    for table in ("activations", "exports", "ledger"):
+    """Give a store on its own tables, empty."""
+    for table in ("activations", "exports", "ledger", "seat_holds"):
         client.command(f"truncate table {table}")
     return ExportStore(client)
+
+
+@pytest.fixture
+def make_world(
+    client: Any, store: ExportStore, every_seat: Any, tmp_path: Path, make_live: Any
+) -> Any:
+    """Give a maker of worlds around a seat, with a minimum of two people."""
+
+    def make(key: str = "xandr_958", **changes: Any) -> World:
+        changes = {"min_size": 2, "partner_min_size": 0, **changes}
+        seat = msgspec.structs.replace(every_seat[key], **changes)
+        return World(store, seat, tmp_path, make_live)
+
+    return make
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """Give a world whose three champions were sent to the Xandr seat by run 1."""
+    world = make_world()
+    world.activate("champions", "10", {0, 1, 2})
+    assert world.export(1).status is ExportStatus.PUBLISHED
+    return world

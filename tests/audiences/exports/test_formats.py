@@ -209,13 +209,33 @@ def test_ids_that_a_format_cannot_say_are_refused(
         ("pixel_csv", {}, "cycling", True),
         ("pixel_csv", {}, "a\nb", False),
         ("pixel_csv", {}, "=1+1", False),
+        ("adobe_audience_manager", {}, "24", True),
+        ("adobe_audience_manager", {}, "shoes", False),
+        ("adform", {}, "vélo", True),
+        ("adform", {}, "a,b", False),
+        ("adform", {}, "a\tb", False),
+        ("beeswax", {}, "acme-12", True),
+        ("beeswax", {}, "acme-12:0.5", False),
+        ("ttd_crm", {}, "crm_1", True),
+        ("ttd_crm", {}, "../crm", False),
+        ("ttd_crm", {}, "a/b", False),
+        ("ttd_crm", {}, ".hidden", False),
+        ("google_data_manager", {}, "111", True),
+        ("google_data_manager", {}, "list", False),
+        ("google_bulk", {}, "9223372036854775807", True),
+        ("google_bulk", {}, "9223372036854775808", False),
+        ("google_bulk", {}, "0", False),
+        ("xandr_avro", {}, "2147483647", True),
+        ("xandr_avro", {}, "2147483648", False),
+        ("criteo", {}, "12", True),
+        ("criteo", {}, "", False),
     ],
 )
 def test_segments_that_a_format_cannot_say_are_refused(
-    seats: dict[str, Seat], key: str, changes: dict[str, Any], segment: str, *, allowed: bool
+    every_seat: dict[str, Seat], key: str, changes: dict[str, Any], segment: str, *, allowed: bool
 ) -> None:
     """A segment that the partner could not read is refused before it is activated."""
-    seat = changed(seats[key], changes)
+    seat = changed(every_seat[key], changes)
     assert (writer_of(seat).refused_segment(segment, seat) == "") is allowed
 
 

@@ -285,39 +285,6 @@ def test_ids_of_another_shape_are_refused(
     assert writer_of(seat).refused_id(text, seat, id_space)
 
 
-@pytest.mark.parametrize(
-    ("key", "segment", "allowed"),
-    [
-        ("adobe_audience_manager", "24", True),
-        ("adobe_audience_manager", "shoes", False),
-        ("adform", "vélo", True),
-        ("adform", "a,b", False),
-        ("adform", "a\tb", False),
-        ("beeswax", "acme-12", True),
-        ("beeswax", "acme-12:0.5", False),
-        ("ttd_crm", "crm_1", True),
-        ("ttd_crm", "../crm", False),
-        ("ttd_crm", "a/b", False),
-        ("ttd_crm", ".hidden", False),
-        ("google_data_manager", "111", True),
-        ("google_data_manager", "list", False),
-        ("google_bulk", "9223372036854775807", True),
-        ("google_bulk", "9223372036854775808", False),
-        ("google_bulk", "0", False),
-        ("xandr_avro", "2147483647", True),
-        ("xandr_avro", "2147483648", False),
-        ("criteo", "12", True),
-        ("criteo", "", False),
-    ],
-)
-def test_segments_of_another_shape_are_refused(
-    every_seat: dict[str, Seat], key: str, segment: str, *, allowed: bool
-) -> None:
-    """A segment that would break a line, a name or a number is refused."""
-    seat = every_seat[key]
-    assert (writer_of(seat).refused_segment(segment, seat) == "") is allowed
-
-
 def test_a_wording_that_could_be_another_is_refused(every_seat: dict[str, Seat]) -> None:
     """Where a sign before a segment removes, no segment that is added begins with it."""
     seat = changed(

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from audiences.exports.reach import ReachStep, SeatReach, reach
+from audiences.exports.id_counts import id_counts
+from audiences.exports.reach import ReachStep, SeatReach, carriers, reach
 from matching.ids import VISITOR_FIRST
+from matching.partner_ids_store import CarriedIds
 from matching.people import Identity, People
 
 VISITORS = 6
@@ -78,6 +80,66 @@ def test_a_seat_without_live_ids_reaches_nobody(make_live: Any) -> None:
     assert (found.people, found.ids) == (0, BitMap())
 
 
+LAST, BROWSER = Identity.LAST_AUTHENTICATED, Identity.BROWSER
+
+
+@pytest.mark.parametrize(
+    ("identity", "browsers", "allowed", "suppressed", "contacts", "people"),
+    [
+        (LAST, [], [PAUL], [], [PAUL], 1),
+        (LAST, [], [], [], [PAUL], 0),
+        (LAST, [], [PAUL], [PAUL], [PAUL], 0),
+        (LAST, [], [PAUL, 2], [], [PAUL, 2], 2),
+        (LAST, [], [PAUL], [], [PAUL, 2], 0),
+        (LAST, [PAUL], [PAUL], [], [PAUL], 1),
+        (LAST, [PAUL], [PAUL], [visitor(0)], [PAUL], 1),
+        (BROWSER, [], [PAUL], [], [PAUL], 0),
+        (BROWSER, [PAUL, PAUL], [PAUL, visitor(0), visitor(1)], [], [PAUL], 2),
+        (BROWSER, [PAUL, PAUL], [visitor(0), visitor(1)], [], [PAUL], 0),
+        (BROWSER, [PAUL, PAUL], [PAUL, visitor(0)], [], [PAUL], 0),
+        (BROWSER, [PAUL, 2], [PAUL, visitor(0)], [], [PAUL], 1),
+        (BROWSER, [PAUL], [PAUL, visitor(0)], [PAUL], [PAUL], 0),
+    ],
+    ids=[
+        "no browser",
+        "not opted in",
+        "suppressed",
+        "shared",
+        "shared with one who did not opt in",
+        "browser that may not be sent",
+        "suppressed browser",
+        "no browser, under browser",
+        "of both browsers",
+        "of browsers whose customer did not opt in",
+        "of browsers of which one may not be sent",
+        "another's browser may not be sent",
+        "of a suppressed customer's browser",
+    ],
+)
+def test_a_contact_is_its_customer_s(
+    identity: Identity,
+    browsers: list[int],
+    allowed: list[int],
+    suppressed: list[int],
+    contacts: list[int],
+    people: int,
+) -> None:
+    """Customers are reached by contacts without a browser; under `browser` their browsers are."""
+    rows = CarriedIds(
+        visitors=np.array(contacts, dtype=np.uint32),
+        id_ordinals=np.ones(len(contacts), dtype=np.uint32),
+    )
+    everybody = BitMap(map(visitor, range(len(browsers))))
+    found = reach(
+        everybody if identity is BROWSER else BitMap([PAUL, 2]),
+        people=people_of(browsers, identity),
+        live=[rows],
+        allowed=BitMap(allowed),
+        suppressed=BitMap(suppressed),
+    )
+    assert (found.people, len(found.ids)) == (people, min(people, 1))
+
+
 some_visitors = st.sets(st.integers(0, VISITORS - 1))
 worlds = st.fixed_dictionaries(
     {
@@ -86,6 +148,8 @@ worlds = st.fixed_dictionaries(
         "members": st.sets(st.integers(1, 3)),
         "browsers": some_visitors,
         "carried": st.sets(st.tuples(st.integers(0, VISITORS - 1), st.sampled_from(IDS))),
+        "contacts": st.sets(st.tuples(st.integers(1, 3), st.sampled_from(IDS))),
+        "opted_in": st.sets(st.integers(1, 3)),
         "allowed": some_visitors,
         "suppressed_customers": st.sets(st.integers(1, 3), max_size=1),
         "suppressed_visitors": st.sets(st.integers(0, VISITORS - 1), max_size=1),
@@ -105,38 +169,61 @@ def naive_persons(world: Any) -> set[int]:
     return visitors if world["identity"] is Identity.BROWSER else visitors | world["members"]
 
 
+def carried_by_all(world: Any, sendable: set[int], opted_in: set[int]) -> Any:
+    """List (person, id, may it be sent) for everybody who carries an id."""
+    for number, text in world["carried"]:
+        yield person_of(world, number), text, number in sendable
+    for customer, text in world["contacts"]:
+        if world["identity"] is not Identity.BROWSER or customer not in opted_in:
+            yield customer, text, customer in opted_in
+            continue
+        for number in range(VISITORS):
+            if world["customer_of"][number] == customer:
+                yield visitor(number), text, number in sendable
+
+
 def naive_reach(world: Any) -> tuple[set[int], set[str]]:
-    """Ask every visitor and every id in turn."""
+    """Ask every browser, every customer and every id in turn."""
     sendable = {
         each
         for each in world["allowed"] - world["suppressed_visitors"]
         if world["customer_of"][each] not in world["suppressed_customers"]
     }
-    denied = {text for number, text in world["carried"] if number not in sendable}
+    opted_in = world["opted_in"] - world["suppressed_customers"]
+    rows = list(carried_by_all(world, sendable, opted_in))
+    denied = {text for _, text, is_open in rows if not is_open}
     members = naive_persons(world)
-    sent = {
-        (person_of(world, number), text)
-        for number, text in world["carried"]
-        if text not in denied and person_of(world, number) in members
-    }
+    sent = {(person, text) for person, text, _ in rows if text not in denied and person in members}
     return {person for person, _ in sent}, {text for _, text in sent}
+
+
+def contacts_of(world: Any) -> CarriedIds:
+    """Give the contacts of customers as they stand beside the ids of browsers."""
+    rows = sorted(world["contacts"])
+    return CarriedIds(
+        visitors=np.array([customer for customer, _ in rows], dtype=np.uint32),
+        id_ordinals=np.array([ORDINALS[text] for _, text in rows], dtype=np.uint32),
+    )
 
 
 @given(world=worlds)
 def test_reach_equals_the_slow_count(make_live: Any, world: Any) -> None:
-    """People and ids are those of a loop over everything; steps never grow."""
+    """People and ids, and what previews count, are those of a loop over all; steps never grow."""
+    people = people_of(world["customer_of"], world["identity"])
+    live = [make_live(sorted(world["carried"]), ORDINALS), contacts_of(world)]
+    allowed = BitMap([*map(visitor, world["allowed"]), *world["opted_in"]])
+    suppressed = BitMap(
+        [*world["suppressed_customers"], *map(visitor, world["suppressed_visitors"])]
+    )
+    members = BitMap(naive_persons(world))
     found: SeatReach = reach(
-        BitMap(naive_persons(world)),
-        people=people_of(world["customer_of"], world["identity"]),
-        live=[make_live(sorted(world["carried"]), ORDINALS)],
-        allowed=BitMap(visitor(each) for each in world["allowed"]),
-        suppressed=BitMap(
-            [*world["suppressed_customers"], *map(visitor, world["suppressed_visitors"])]
-        ),
+        members, people=people, live=live, allowed=allowed, suppressed=suppressed
     )
     persons, texts = naive_reach(world)
     assert found.people == len(persons)
     assert found.ids == BitMap(ORDINALS[text] for text in texts)
+    seat = carriers(people=people, live=live, allowed=allowed, suppressed=suppressed)
+    assert id_counts(seat, people).count(members) == len(texts)
     for before, after in zip(found.waterfall, found.waterfall[1:], strict=False):
         assert before.people >= after.people
         assert before.browsers >= after.browsers

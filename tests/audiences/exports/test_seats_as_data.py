@@ -130,6 +130,26 @@ FAULTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "another form's hashes": ("ttd_crm", {"id_spaces": ["email_google"]}, "another"),
     "contacts of no form": ("ttd_crm", {"ids.normalize": ""}, "hashed in the form 'uid2'"),
     "plain hashes as UID2's": ("ttd_crm", {"id_spaces": ["email_sha256"]}, "'lower_trim'"),
+    "contacts of another form": (
+        "google_customer_match",
+        {"id_spaces": ["email_uid2", "phone_google"]},
+        "email_uid2, hashed in the form 'uid2', but `ids.normalize` is 'google', which allows",
+    ),
+    "contacts that Google cannot read": (
+        "google_customer_match",
+        {"id_spaces": ["email_uid2"], "ids.normalize": "uid2"},
+        "holds email_uid2, hashed in the form 'uid2', which google cannot read; use email_google",
+    ),
+    "numbers that Meta cannot read": (
+        "meta",
+        {"id_spaces": ["email_sha256", "phone_sha256"], "ids.normalize": "lower_trim"},
+        "which meta cannot read; use phone_meta or phone_amazon",
+    ),
+    "parts of an address": (
+        "google_customer_match",
+        {"id_spaces": ["email_google", "name_google"]},
+        "name_google, a part of an address",
+    ),
     "unknown form": ("adform", {"ids.normalize": "rot13"}, "known are"),
     "other shape": ("ttd_crm", {"ids.validate": {"email_uid2": "sha256_hex"}}, "look like"),
     "unknown shape": ("adform", {"ids.validate": {"adform": "round"}}, "known are"),

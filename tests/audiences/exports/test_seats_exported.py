@@ -22,6 +22,7 @@ from audiences.exports.run import export_seat
 from audiences.exports.seat import Removal
 from audiences.exports.seat_state import Activation
 from audiences.exports.seats import Seat
+from audiences.exports.wanted import Who
 from matching.ids import VISITOR_FIRST
 from matching.people import Identity, People
 
@@ -68,10 +69,14 @@ class World:
                 Activation(seat=self.seat.key, audience=audience, segment=segment)
                 for audience, segment in SEGMENTS.items()
             ],
-            members=lambda key: (people, BitMap(VISITOR_FIRST + each for each in members[key])),
-            live=[self._live(space) for space in self.seat.id_spaces],
-            allowed=everyone,
-            suppressed=BitMap(),
+            who=Who(
+                members=lambda key: (people, BitMap(VISITOR_FIRST + each for each in members[key])),
+                answers=lambda _: {"addressable": everyone},
+                live=[self._live(space) for space in self.seat.id_spaces],
+                allowed=everyone,
+                suppressed=BitMap(),
+                holdout_key=bytes(16),
+            ),
             texts=lambda ordinals: {each: self._ids[each - 1] for each in ordinals},
             store=self._store,
             out_dir=self._out_dir,
