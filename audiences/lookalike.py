@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 from pyroaring import BitMap
 
-from audiences.lookalike_choice import ladder, take_alike, take_best
-from audiences.lookalike_panel import OTHERS_SAMPLED_MAX, QUICK_OTHERS
-from audiences.lookalike_reasons import Reasons, give_examples, give_reasons, reasons_of
-from audiences.lookalike_report import (
+from audiences.lookalikes.choice import ladder, take_alike, take_best
+from audiences.lookalikes.panel import OTHERS_SAMPLED_MAX, QUICK_OTHERS
+from audiences.lookalikes.reasons import Reasons, give_examples, give_reasons, reasons_of
+from audiences.lookalikes.report import (
     CURVE_PERCENTS,
     Baseline,
     CurvePoint,
@@ -22,7 +22,7 @@ from audiences.lookalike_report import (
     judge,
     warn,
 )
-from audiences.lookalike_request import (
+from audiences.lookalikes.request import (
     QUICK_TRAITS,
     ContradictorySize,
     LookalikeError,
@@ -34,8 +34,8 @@ from audiences.lookalike_request import (
     check_size,
     size_asked,
 )
-from audiences.lookalike_study import Study, study_seed
-from audiences.lookalike_traits import RARE_BELOW, KnownTraits, gather_traits
+from audiences.lookalikes.study import Study, study_seed
+from audiences.lookalikes.traits import RARE_BELOW, KnownTraits, gather_traits
 
 __all__ = [
     "ContradictorySize",

@@ -21,8 +21,8 @@ from pyroaring import BitMap
 from readme_row import write_row
 
 from audiences.lookalike import LookalikeRequest, find_twins
-from audiences.lookalike_ranges import columns_of, fold_of
 from audiences.lookalike_weights import LookalikeMethod
+from audiences.lookalikes.ranges import columns_of, fold_of
 from matching.bitmaps import ordinals_of
 
 REPEATS: Final = 3

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 from readme_row import write_row
 
-from audiences.lookalike_holdout import auc
-from audiences.lookalike_ranges import columns_of, fold_of
-from audiences.lookalike_report import Baseline
-from audiences.lookalike_study import Study, study_seed
-from audiences.lookalike_traits import gather_traits
 from audiences.lookalike_weights import LookalikeMethod
+from audiences.lookalikes.holdout import auc
+from audiences.lookalikes.ranges import columns_of, fold_of
+from audiences.lookalikes.report import Baseline
+from audiences.lookalikes.study import Study, study_seed
+from audiences.lookalikes.traits import gather_traits
 from matching.bitmaps import bitmap_of, ordinals_of
 
 SPLITS: Final = 3

@@ -8,6 +8,8 @@ stands in `decide.py`.
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from matching.consent.signals import Signals
 
 US_PRIVACY_DOES_NOT_APPLY: Final = "1---"
@@ -35,7 +37,7 @@ def fold(newest_first: Iterable[Signals]) -> Signals:
     for row in rows:
         if row.explicit:
             explicit = row.explicit | explicit
-    return Signals(
+    folded = Signals(
         tcf=tcf.tcf,
         gdpr=tcf.gdpr_applies,
         gpp=gpp.gpp,
@@ -46,6 +48,8 @@ def fold(newest_first: Iterable[Signals]) -> Signals:
         opted_out=any(row.opted_out for row in rows),
         country=next((row.country for row in rows if row.country), ""),
     )
+    # Why again: that none applies may have been said before the country was known.
+    return msgspec.structs.replace(folded, gdpr=folded.gdpr_applies)
 
 
 def _weight_of_tcf(row: Signals) -> int:

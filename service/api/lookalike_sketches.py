@@ -9,8 +9,8 @@ from litestar.params import Parameter
 from litestar.types import ControllerRouterHandler
 
 from audiences.exports.seats import Seat
-from audiences.lookalike_audiences import LEAST, alike_audiences
-from audiences.lookalike_sketches import Overlap, Sketch, compare_sketches, make_sketch
+from audiences.lookalikes.audiences import LEAST, alike_audiences
+from audiences.lookalikes.sketches import Overlap, Sketch, compare_sketches, make_sketch
 from audiences.rounding import HIDDEN_BELOW
 from matching.bitmaps import mask_of
 from matching.contact_profiles import SPACES

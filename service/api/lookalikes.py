@@ -8,8 +8,8 @@ from litestar import Request, Response, get, post, put
 from litestar.types import ControllerRouterHandler
 
 from audiences.lookalike import Lookalike, LookalikeRequest, SeedTooSmall, SeedUnusable
-from audiences.lookalike_report import LookalikeReport, with_seats, without_small_groups
-from audiences.lookalike_request import DEFAULT_PERCENT, check_size
+from audiences.lookalikes.report import LookalikeReport, with_seats, without_small_groups
+from audiences.lookalikes.request import DEFAULT_PERCENT, check_size
 from audiences.rounding import shown
 from audiences.rule import Audience
 from matching.people import Identity

@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from audiences.conditions import Op
 from audiences.criteria import Criteria
-from audiences.lookalike_guard import is_sensitive
+from audiences.lookalikes.guard import is_sensitive
 from audiences.rule import HasTrait
 from audiences.token_store import bins_of
 from audiences.trait_store import COMPUTED_KIND, TraitInfo

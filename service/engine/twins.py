@@ -15,8 +15,8 @@ from pyroaring import BitMap
 from audiences.calendar_days import date_of, day_of
 from audiences.criteria import Criteria
 from audiences.lookalike import Lookalike, LookalikeRequest, find_twins
-from audiences.lookalike_guard import Defining, defining, seed_began
-from audiences.lookalike_report import LookalikeReport, LookalikeWarning, WarningCode
+from audiences.lookalikes.guard import Defining, defining, seed_began
+from audiences.lookalikes.report import LookalikeReport, LookalikeWarning, WarningCode
 from audiences.rule import Audience
 from matching.people import Identity
 from service.engine.person_traits import PersonTraits

@@ -19,7 +19,8 @@ from audiences.lookalike import (
     SeedUnusable,
     find_twins,
 )
-from audiences.lookalike_report import (
+from audiences.lookalike_weights import LookalikeMethod
+from audiences.lookalikes.report import (
     Baseline,
     LookalikeReport,
     Verdict,
@@ -28,7 +29,6 @@ from audiences.lookalike_report import (
     with_seats,
     without_small_groups,
 )
-from audiences.lookalike_weights import LookalikeMethod
 from matching.bitmaps import bitmap_of
 from matching.ids import VISITOR_FIRST
 

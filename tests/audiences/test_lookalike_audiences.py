@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from audiences.lookalike_audiences import PEOPLE_SAMPLED, alike_audiences
+from audiences.lookalikes.audiences import PEOPLE_SAMPLED, alike_audiences
 
 
 def draw(people: int, audiences: int) -> dict[str, BitMap]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiences.lookalike_choice import ladder, take_alike, take_best
-from audiences.lookalike_ranges import Ranking
+from audiences.lookalikes.choice import ladder, take_alike, take_best
+from audiences.lookalikes.ranges import Ranking
 
 some_scores = st.lists(st.integers(-3, 3), min_size=1, max_size=40)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from audiences.calendar_days import day_of
-from audiences.lookalike_guard import CUT_DAYS_MAX, defining, is_sensitive, seed_began
+from audiences.lookalikes.guard import CUT_DAYS_MAX, defining, is_sensitive, seed_began
 from audiences.rule import Audience, decode_audience, decode_rule
 
 TODAY = day_of(date(2026, 3, 30))

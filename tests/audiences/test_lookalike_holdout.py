@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from audiences.lookalike_holdout import HoldOuts, Repeat, auc, recall_at
-from audiences.lookalike_panel import OTHERS_SAMPLED_MAX, SEED_SAMPLED_MAX, draw_panel
 from audiences.lookalike_weights import LookalikeMethod
+from audiences.lookalikes.holdout import HoldOuts, Repeat, auc, recall_at
+from audiences.lookalikes.panel import OTHERS_SAMPLED_MAX, SEED_SAMPLED_MAX, draw_panel
 
 scored = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=30).filter(
     lambda rows: len({hidden for _, hidden in rows}) == 2

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from audiences.lookalike_kept_signatures import KeptSignatures, UnknownPerson
-from audiences.lookalike_ranges import sign
 from audiences.lookalike_signatures import SignatureScheme, token_table
+from audiences.lookalikes.kept_signatures import KeptSignatures, UnknownPerson
+from audiences.lookalikes.ranges import sign
 
 PEOPLE = BitMap([3, 5, 8, 13, 21, 34, 1 << 30])
 TABLE = token_table([f"trait {i}" for i in range(6)], SignatureScheme(num_perm=16))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from audiences.lookalike_likeness import learn_likeness
+from audiences.lookalikes.likeness import learn_likeness
 
 
 def test_likeness_is_the_share_of_seed_among_as_many_others() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from audiences.lookalike_neighbours import lay_bands, nearest
 from audiences.lookalike_signatures import Signatures, SignatureScheme, fold_signatures, token_table
+from audiences.lookalikes.neighbours import lay_bands, nearest
 
 TABLE = token_table([f"trait {i}" for i in range(400)])
 

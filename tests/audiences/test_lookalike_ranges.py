@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from audiences.lookalike_ranges import (
+from audiences.lookalike_signatures import fold_signatures, mean_similarity, token_table
+from audiences.lookalike_weights import FOLDS, Weights
+from audiences.lookalikes.ranges import (
     PLACES_MAX,
     RANGE_ORDINALS,
     SIGNATURE_RANGE_ORDINALS,
@@ -18,8 +20,6 @@ from audiences.lookalike_ranges import (
     rank_by_likeness,
     rank_by_weights,
 )
-from audiences.lookalike_signatures import fold_signatures, mean_similarity, token_table
-from audiences.lookalike_weights import FOLDS, Weights
 from matching.bitmaps import ordinals_of
 from matching.ids import ORDINAL_LAST, VISITOR_FIRST
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
-from audiences.lookalike_regression import STRENGTHS, regress
 from audiences.lookalike_weights import FOLDS, Sample, TraitCounts
+from audiences.lookalikes.regression import STRENGTHS, regress
 
 PEOPLE = 600
 

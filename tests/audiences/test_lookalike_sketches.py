@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from audiences.lookalike_signatures import SchemeMismatch
-from audiences.lookalike_sketches import (
+from audiences.lookalikes.sketches import (
     PEOPLE_LEAST,
     SCHEME,
     Sketch,

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from audiences.lookalike_traits import find_leaks
 from audiences.lookalike_weights import (
     FOLDS,
     LookalikeMethod,
@@ -19,6 +18,7 @@ from audiences.lookalike_weights import (
     positive_information,
     z_sum,
 )
+from audiences.lookalikes.traits import find_leaks
 
 
 def count(in_seed: list[int], in_all: list[int], *, seed: int, everybody: int) -> TraitCounts:

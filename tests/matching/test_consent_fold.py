@@ -1,7 +1,7 @@
 """Folding: what a visitor once refused stands until it answers the same question again."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matching.consent.decide import Reason, Signals, Use, decide
@@ -109,6 +109,7 @@ def test_only_the_last_saying_of_the_same_counts(newest_first: list[Signals]) ->
 
 
 @given(st.lists(SIGNALS, min_size=1, max_size=6))
+@example([Signals(country="FR"), Signals(gdpr=False)])
 def test_folding_again_changes_nothing(newest_first: list[Signals]) -> None:
     """What stands is itself a signal that says the same."""
     folded = fold(newest_first)

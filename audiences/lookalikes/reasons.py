@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from audiences.lookalike_likeness import Likeness
-from audiences.lookalike_ranges import Ranking
-from audiences.lookalike_traits import KnownTraits
 from audiences.lookalike_weights import TraitCounts, information
+from audiences.lookalikes.likeness import Likeness
+from audiences.lookalikes.ranges import Ranking
+from audiences.lookalikes.traits import KnownTraits
 from matching.bitmaps import ordinals_of
 
 TRAITS_SHOWN: Final = 20

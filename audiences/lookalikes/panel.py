@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 from scipy.sparse import csc_matrix, csr_matrix
 
-from audiences.lookalike_ranges import columns_of, fold_of
 from audiences.lookalike_weights import SEED_FOR_LOGISTIC, Sample
+from audiences.lookalikes.ranges import columns_of, fold_of
 from matching.bitmaps import bitmap_of, ordinals_of
 
 SEED_SAMPLED_MAX: Final = 10_000

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from pyroaring import BitMap
 
-from audiences.lookalike_ranges import Ranking
+from audiences.lookalikes.ranges import Ranking
 from matching.bitmaps import bitmap_of
 
 

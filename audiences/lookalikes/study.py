@@ -11,11 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from audiences.lookalike_holdout import HoldOuts, hold_out
-from audiences.lookalike_likeness import Likeness
-from audiences.lookalike_panel import OTHERS_SAMPLED_MAX, Panel, draw_panel
-from audiences.lookalike_ranges import Ranking, rank_by_likeness, rank_by_weights
-from audiences.lookalike_regression import regress
 from audiences.lookalike_signatures import (
     Signatures,
     TokenTable,
@@ -23,7 +18,6 @@ from audiences.lookalike_signatures import (
     mean_similarity,
     token_table,
 )
-from audiences.lookalike_traits import KnownTraits
 from audiences.lookalike_weights import (
     BLEND,
     LookalikeMethod,
@@ -32,6 +26,12 @@ from audiences.lookalike_weights import (
     positive_information,
     z_sum,
 )
+from audiences.lookalikes.holdout import HoldOuts, hold_out
+from audiences.lookalikes.likeness import Likeness
+from audiences.lookalikes.panel import OTHERS_SAMPLED_MAX, Panel, draw_panel
+from audiences.lookalikes.ranges import Ranking, rank_by_likeness, rank_by_weights
+from audiences.lookalikes.regression import regress
+from audiences.lookalikes.traits import KnownTraits
 
 COMMON_ABOVE: Final = 0.3
 """MinHash leaves out traits of more people than this: what all share makes nobody alike."""

@@ -1,7 +1,7 @@
 """What a lookalike must not know: what defines the seed, what came after it, what is sensitive.
 
 In come a seed's rule and the names of traits; out go those to leave out, and the day to stop at.
-Leaks that only counts tell are found in `lookalike_traits`.
+Leaks that only counts tell are found in `lookalikes.traits`.
 """
 
 import re

@@ -16,7 +16,6 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from audiences.lookalike_request import LookalikeError
 from audiences.lookalike_signatures import (
     Signatures,
     SignatureScheme,
@@ -25,6 +24,7 @@ from audiences.lookalike_signatures import (
     new_minhash,
     to_lean,
 )
+from audiences.lookalikes.request import LookalikeError
 
 SCHEME: Final = SignatureScheme(scheme="affine64", num_perm=256)
 PEOPLE_LEAST: Final = 10 * SCHEME.num_perm

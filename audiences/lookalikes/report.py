@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from audiences.lookalike_reasons import Example, TraitReason
 from audiences.lookalike_weights import LookalikeMethod
+from audiences.lookalikes.reasons import Example, TraitReason
 from audiences.rounding import HIDDEN_BELOW, Shown, shown
 
 CURVE_PERCENTS: Final = range(1, 11)

@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from audiences.lookalike_likeness import Likeness, learn_likeness
-from audiences.lookalike_panel import Panel
-from audiences.lookalike_regression import STRENGTHS, regress
-from audiences.lookalike_report import Baseline, HoldOut, Spread
 from audiences.lookalike_signatures import Signatures, mean_similarity
 from audiences.lookalike_weights import BLEND, LookalikeMethod, Sample, TraitCounts, counted
+from audiences.lookalikes.likeness import Likeness, learn_likeness
+from audiences.lookalikes.panel import Panel
+from audiences.lookalikes.regression import STRENGTHS, regress
+from audiences.lookalikes.report import Baseline, HoldOut, Spread
 
 REPEATS: Final = 3
 HIDDEN_SHARE: Final = 0.2
