@@ -34,8 +34,9 @@ TOUCHED_ROWS: Final = np.dtype(
         ("row", "<u4"),
     ]
 )
-ROWS_PER_OWNER: Final = 8_192
-"""About so many rows are read for each owner: a granule in each of some months' parts."""
+ROWS_PER_OWNER: Final = 49_152
+"""Reading one owner's events costs as much as so many rows of the main table: a granule in each of
+some months' parts, each at a place of its own."""
 SOURCE: Final = "touched_events"
 
 
