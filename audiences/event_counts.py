@@ -4,7 +4,7 @@ In go counts of everybody, once, and later the events that arrived; out come peo
 stands here is of one world: a newer one takes the sets over. Nothing here reads events.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audiences.person_totals import Persons, count_rows
-from audiences.world import Arrived
-from matching.bitmaps import bitmap_of, ordinals_of
-from matching.people import Identity, People
+from matching.bitmaps import bitmap_of
+from matching.people import Identity
 
 LEVELS_MAX: Final = 8
 """Counts above this are not kept: who did it so often is asked of all events."""
@@ -94,16 +93,15 @@ class EventCounts:
     def taken_over(
         self,
         spans: Iterable[Span],
-        arrived: Sequence[Arrived],
         *,
-        people: Mapping[Identity, People],
         again: Mapping[Identity, BitMap],
-        recounted: Callable[[Span], Persons],
+        persons: Callable[[Span, int], Persons],
+        insertions: int,
     ) -> "EventCounts":
         """Give a newer world's counts of these spans; here none are left.
 
-        `recounted` names the person of each event of those who are counted `again`; of all others
-        the counts grow by what arrived.
+        `persons` names the person of each event that is to be counted on to what `insertions` so
+        far told: all events of those who are counted `again`, and what came for others.
         """
         with self._lock:
             old, self._levels = self._levels, {}
@@ -112,25 +110,12 @@ class EventCounts:
             levels = old.get(span)
             if levels is None:
                 continue
-            anew = again[span.identity]
-            found = [_among(recounted(span), anew)]
-            for part in arrived:
-                if part.number > levels.insertions:
-                    came = part.persons(span, people[span.identity])
-                    found.append(came[~np.isin(came, ordinals_of(anew))])
             for members in levels.sets:
-                members.difference_update(anew)
-            _add(levels, *count_rows(np.concatenate(found)))
-            new.put(span, msgspec.structs.replace(levels, insertions=_last(arrived, levels)))
+                members.difference_update(again[span.identity])
+            _add(levels, *count_rows(persons(span, levels.insertions)))
+            counted = max(levels.insertions, insertions)
+            new.put(span, msgspec.structs.replace(levels, insertions=counted))
         return new
-
-
-def _among(persons: Persons, wanted: BitMap) -> Persons:
-    return persons[np.isin(persons, ordinals_of(wanted))]
-
-
-def _last(arrived: Sequence[Arrived], levels: Levels) -> int:
-    return max([levels.insertions, *(part.number for part in arrived)])
 
 
 def _add(levels: Levels, persons: Persons, counts: NDArray[np.int64]) -> None:

@@ -6,8 +6,8 @@ arrived are counted on; all else is answered by the function that answers for ev
 events of the people concerned.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audiences.answers import Answers, selection_of_span, span_of
+from audiences.behaviour import selection_of
 from audiences.computed_traits import Rfm
 from audiences.criteria import Criteria
 from audiences.criterion_cache import Cached, CacheKey
 from audiences.event_counts import EventCounts, Span
-from audiences.event_selection import Selection
-from audiences.event_source import EventSource
+from audiences.event_selection import Selection, rows_query
 from audiences.rule import Criterion, Did, DidInOrder, HasTrait, SeenOn, Synced
-from audiences.touched_events_store import Asked, TouchedEventsStore
+from audiences.touched_events_store import Asked, TouchedEvents, TouchedEventsStore
+from audiences.touched_people import TouchedPeople, owners_of, touched_people
 from audiences.trait_store import ComputedTrait
-from audiences.world import Arrived, Touched, World, persons_touched, relinked_visitors
-from matching.bitmaps import bitmap_of
-from matching.ids import NOBODY, VISITOR_FIRST
+from audiences.world import Arrived, Touched, World
+from matching.bitmaps import bitmap_of, ordinals_of
+from matching.ids import NOBODY
 from matching.people import Identity
 
 Entry: TypeAlias = tuple[CacheKey, Cached]
@@ -65,21 +66,28 @@ def refreshed(
         if key == old.key(each.criterion, key[1], day)
         and _may_be_patched(each.criterion, old, traits_changed)
     ]
-    asked = _asked((each.criterion for _, each in entries), rfm.selection(day))
-    again = _read_again(old, world, touched, telling=_telling(entries, asked, day))
-    owners = _owners(again, world, {key[1] for key, _ in entries})
-    if len(owners) > owners_max:
+    asked = _asked(entries, rfm.selection(day), day=day)
+    people = touched_people(
+        old.world,
+        world,
+        touched,
+        came_or_went={each: old.base(each) ^ world.base(each) for each in world.people},
+        telling=asked.telling.events,
+    )
+    owners = owners_of(people, world)
+    if max(len(owners.counted), len(owners.told)) > owners_max:
         return None
     old.daily.forget(touched)
     if traits_changed:
         old.traits.forget()
-    with store.gather(owners, asked) as events:
-        patch = _Patch(old, world, touched.arrived, again, events, day=day)
+    with store.gather(owners.counted, asked.counted) as events:
+        patch = _Patch(old, world, touched.arrived, people, events, day=day)
         new = old.over(world, counts=patch.counts(entries))
+    with store.gather(owners.told, asked.telling) as events:
         computed = rfm.of_touched(
-            again[Identity.LAST_AUTHENTICATED], events, criteria=new, as_of_ms=as_of_ms
+            people.told[Identity.LAST_AUTHENTICATED], events, criteria=new, as_of_ms=as_of_ms
         )
-        new.cache.put_all(patch.patched(entries, new))
+        new.cache.put_all(patch.patched(entries, new, events))
     new.cache.forget_older(world.data_version)
     return Refreshed(criteria=new, computed=computed)
 
@@ -90,47 +98,6 @@ def _may_be_patched(criterion: Criterion, criteria: Criteria, traits_changed: bo
     return not isinstance(criterion, Synced)
 
 
-def _telling(entries: Iterable[Entry], asked: Asked, day: int) -> frozenset[str]:
-    """Name the events of which more counts than how many there are, or more than is counted."""
-    often = {
-        each.criterion.event
-        for (_, identity, *_), each in entries
-        if isinstance(each.criterion, Did) and span_of(each.criterion, identity, day) is None
-    }
-    return frozenset({*often, *asked.events_with_properties, *asked.in_order})
-
-
-def _read_again(
-    old: Criteria, world: World, touched: Touched, *, telling: Collection[str]
-) -> dict[Identity, BitMap]:
-    """Give everyone of whom it is not enough to count the events that arrived."""
-    relinked = relinked_visitors(old.world, world)
-    known = old.world.visitors | old.world.customers
-    found = {}
-    for identity, people in world.people.items():
-        persons = persons_touched(touched, relinked, identity, old=old.world, new=world)
-        persons |= (old.base(identity) ^ world.base(identity)) & known
-        for part in touched.arrived:
-            persons |= bitmap_of(part.whose(part.named(*telling), people))
-        persons.discard(NOBODY)
-        found[identity] = persons
-    return found
-
-
-def _owners(
-    persons: Mapping[Identity, BitMap], world: World, identities: Iterable[Identity]
-) -> BitMap:
-    """Give all visitors and customers whose events belong to these persons."""
-    last = persons[Identity.LAST_AUTHENTICATED]
-    customers = last.copy()
-    customers.remove_range(VISITOR_FIRST, 1 << 32)
-    owners = world.people[Identity.LAST_AUTHENTICATED].visitors_of(last) | customers
-    if Identity.BROWSER in identities:
-        owners |= persons[Identity.BROWSER]
-    owners.discard(NOBODY)
-    return owners
-
-
 class _Patch:
     """What changed between two worlds: events that arrived, and all events of some people."""
 
@@ -139,47 +106,55 @@ class _Patch:
         old: Criteria,
         world: World,
         arrived: Sequence[Arrived],
-        again: Mapping[Identity, BitMap],
-        events: EventSource,
+        touched: TouchedPeople,
+        events: TouchedEvents,
         *,
         day: int,
     ) -> None:
+        """Take `events` of everyone who is counted again and of every visitor linked otherwise."""
         self._old = old
         self._world = world
         self._arrived = arrived
-        self._again = again
+        self._touched = touched
         self._events = events
         self._day = day
+        self._again = {each: ordinals_of(some) for each, some in touched.again.items()}
+        self._relinked = ordinals_of(touched.relinked)
 
     def counts(self, entries: Iterable[Entry]) -> EventCounts:
         """Take over the counts that the cached criteria stand on."""
         found = {span_of(each.criterion, key[1], self._day) for key, each in entries}
         return self._old.counts.taken_over(
             [span for span in found if span is not None],
-            self._arrived,
-            people=self._world.people,
-            again=self._again,
-            recounted=self._recounted,
+            again=self._touched.again,
+            persons=self._to_count,
+            insertions=max([0, *(part.number for part in self._arrived)]),
         )
 
-    def patched(self, entries: Iterable[Entry], new: Criteria) -> list[Entry]:
-        """Give the criteria with their people of the newer world, but for those nobody knows."""
-        some = {each: self._some(each, new) for each in self._again}
+    def patched(
+        self, entries: Iterable[Entry], new: Criteria, telling: TouchedEvents
+    ) -> list[Entry]:
+        """Give the criteria with their people of the newer world, but for those nobody knows.
+
+        `telling` holds all events that tell more than their number of everyone of whom it counts.
+        """
+        some = {each: self._some(each, new, telling) for each in self._world.people}
         patched = []
         for (_, identity, *_), cached in entries:
             criterion, those = cached.criterion, some[identity]
             span = span_of(criterion, identity, self._day)
-            changed, found = those.asked, None
+            changed, found = those.told, None
             if span is not None and isinstance(criterion, Did):
                 changed = those.counted
                 found = new.counts.within(span, *criterion.counts(), those.base & changed)
                 if found is None:
                     continue  # it was counted while events arrived
+            elif isinstance(criterion, SeenOn):
+                there = self._seen_on(criterion.site, identity) & those.base
+                changed = those.again | there
+                found = there
             else:
                 found = those.answers.of(criterion)
-            if isinstance(criterion, SeenOn):
-                there = self._seen_on(criterion.site, identity)
-                changed, found = changed | there, found | (there & new.base(identity))
             members = cached.members
             if members & changed != found:
                 members = members - changed
@@ -188,68 +163,114 @@ class _Patch:
             patched.append((key, Cached(criterion=criterion, members=members)))
         return patched
 
-    def _some(self, identity: Identity, new: Criteria) -> "_Some":
-        asked = self._again[identity] | (self._old.base(identity) ^ new.base(identity))
-        people = new.people(identity)
+    def _some(self, identity: Identity, new: Criteria, telling: TouchedEvents) -> "_Some":
+        told, base = self._touched.told[identity], new.base(identity)
+        people = self._world.people[identity]
         came = [bitmap_of(part.whose(part.named(*part.events), people)) for part in self._arrived]
-        counted = BitMap.union(asked, *came)
-        base = new.base(identity)
         answers = msgspec.structs.replace(
             new.answers(identity, self._day),
-            base=base & asked,
-            events=self._events,
+            base=base & told,
+            events=telling,
             daily=None,
             counts=None,
         )
-        return _Some(asked=asked, counted=counted, base=base & counted, answers=answers)
+        return _Some(
+            again=self._touched.again[identity],
+            told=told,
+            counted=BitMap.union(told, *came),
+            base=base,
+            answers=answers,
+        )
 
-    def _recounted(self, span: Span) -> NDArray[np.uint32]:
+    def _to_count(self, span: Span, insertions: int) -> NDArray[np.uint32]:
+        """Name the person of each event that is not counted in yet."""
         rows = self._events.owners(selection_of_span(span))
-        visitors, customers = (np.ascontiguousarray(rows[x]) for x in ("visitor", "customer"))
-        return self._world.people[span.identity].fold(visitors, customers)
+        later = [part for part in self._arrived if part.number > insertions]
+        came = [self._of_others(part, part.asked(span), span.identity) for part in later]
+        return np.concatenate([self._of_touched(rows, span.identity), *came])
 
     def _seen_on(self, site: str, identity: Identity) -> BitMap:
-        people = self._world.people[identity]
-        came = [bitmap_of(part.whose(part.on_site(site), people)) for part in self._arrived]
-        return BitMap.union(BitMap(), *came)
+        """Give everyone who is known to have been there from the events at hand."""
+        rows = self._events.owners_on_site(site, last_day=self._day)
+        came = [
+            self._of_others(part, part.on_site(site) & (part.day <= self._day), identity)
+            for part in self._arrived
+        ]
+        return bitmap_of(np.concatenate([self._of_touched(rows, identity), *came]))
+
+    def _of_touched(self, rows: NDArray[Any], identity: Identity) -> NDArray[np.uint32]:
+        """Name the person of each row that was read of who is counted again, or moved along."""
+        visitors, customers = (np.ascontiguousarray(rows[x]) for x in ("visitor", "customer"))
+        persons = self._world.people[identity].fold(visitors, customers)
+        moved = self._moved(visitors, customers, identity)
+        return persons[moved | np.isin(persons, self._again[identity])]
+
+    def _of_others(
+        self, part: Arrived, wanted: NDArray[np.bool_], identity: Identity
+    ) -> NDArray[np.uint32]:
+        """Name the person of each wanted event that stands in no row that was read."""
+        visitors, customers = part.visitor[wanted], part.customer[wanted]
+        persons = self._world.people[identity].fold(visitors, customers)
+        moved = self._moved(visitors, customers, identity)
+        return persons[~(moved | np.isin(persons, self._again[identity]))]
+
+    def _moved(
+        self, visitors: NDArray[np.uint32], customers: NDArray[np.uint32], identity: Identity
+    ) -> NDArray[np.bool_]:
+        """Tell which events go with a visitor to whomever it belongs to now."""
+        if identity is Identity.BROWSER:
+            return np.zeros(visitors.size, dtype=np.bool_)
+        found: NDArray[np.bool_] = np.isin(visitors, self._relinked) & (customers == NOBODY)
+        return found
 
 
 class _Some(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Of one identity: whom all criteria are asked of, and whose counts may have changed."""
+    """Of one identity: who is counted again, of whom more is asked, whose counts may differ."""
 
-    asked: BitMap
+    again: BitMap
+    told: BitMap
     counted: BitMap
     base: BitMap
-    """Who of `counted` may be in an audience."""
     answers: Answers
 
 
-def _asked(criteria: Iterable[Criterion], computed: Selection) -> Asked:
-    """Gather what will be asked of the touched people's events."""
-    plain: set[str] = set()
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked of events: of some only how many there are, of others more."""
+
+    counted: Asked
+    telling: Asked
+
+
+def _asked(entries: Iterable[Entry], computed: Selection, *, day: int) -> _Asked:
+    counted: set[str] = set()
     sites: set[str] = set()
-    whole = {computed.event, computed.refund}
-    in_order: set[str] = set()
+    telling = [computed]
     anything = False
-    for each in criteria:
+    for (_, identity, *_), cached in entries:
+        each = cached.criterion
         if isinstance(each, Did):
-            plain.add(each.event)
             sites.add(each.site or "")
-            if each.where or each.sum:
-                field = each.sum.field if each.sum else ""
-                selection = Selection(event=each.event, last_day=0, field=field)
-                whole |= {selection.event, selection.refund}
+            if span_of(each, identity, day) is None:
+                telling.append(selection_of(each, day=day))
+            else:
+                counted.add(each.event)
         elif isinstance(each, DidInOrder):
-            plain |= {step.event for step in each.steps}
-            whole |= {step.event for step in each.steps if step.where}
-            in_order |= {step.event for step in each.steps}
+            telling += [
+                Selection(event=step.event, where=step.where, last_day=day) for step in each.steps
+            ]
         elif isinstance(each, SeenOn):
             sites.add(each.site)
             anything = True
-    return Asked(
-        events=sorted((plain | whole) - {""}),
-        sites=sorted(sites - {""}),
-        events_with_properties=sorted(whole - {""}),
-        in_order=sorted(in_order),
-        anything=anything,
+    queries = {rows_query(each) for each in telling}
+    names = {each.event for each in telling} | {each.refund for each in telling}
+    some = sorted(sites - {""})
+    return _Asked(
+        counted=Asked(events=sorted(counted), sites=some, anything=anything),
+        telling=Asked(
+            events=sorted(names - {""}),
+            sites=some,
+            details=True,
+            promoted="event_rows_promoted" in queries,
+            properties="event_rows_where" in queries,
+        ),
     )

@@ -17,6 +17,8 @@ from audiences.trait_store import ComputedTrait
 from matching.ids import NOBODY
 
 SCORES: Final = (1, 2, 3, 4, 5)
+COUNTED_RANGE_MAX: Final = 1 << 16
+"""Days and numbers of orders lie so close together that counting each beats putting in order."""
 RFM_TRAITS: Final = ("rfm_recency", "rfm_frequency", "rfm_monetary", "rfm_segment")
 
 Score = Annotated[int, Meta(ge=1, le=5)]
@@ -105,32 +107,39 @@ def score_purchases(purchases: Purchases, settings: RfmSettings) -> dict[str, Co
         "rfm_recency": _scores(purchases, recency),
         "rfm_frequency": _scores(purchases, frequency),
         "rfm_monetary": _scores(purchases, monetary),
-        "rfm_segment": ComputedTrait(
-            persons=purchases.persons, codes=segments.astype(np.uint8), values=names
-        ),
+        "rfm_segment": ComputedTrait(persons=purchases.persons, codes=segments, values=names),
     }
 
 
-def quintiles(values: NDArray[Any]) -> NDArray[np.int64]:
+def quintiles(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Score by rank, 5 for the best fifth; equal values share the better score."""
-    scores = np.full(values.size, 5, dtype=np.int64)
+    scores = np.full(values.size, 5, dtype=np.uint8)
     if not values.size:
         return scores
     # Who has at least k fifths of all above it is below the last value of these fifths.
     lasts = [values.size + (-fifth * values.size // 5) for fifth in (1, 2, 3, 4)]
-    for last in np.partition(values, lasts)[lasts]:
+    for last in _in_order(values, lasts):
         scores -= values < last
     return scores
 
 
-def _scores(purchases: Purchases, scores: NDArray[np.int64]) -> ComputedTrait:
-    codes = (scores - 1).astype(np.uint8)
-    return ComputedTrait(persons=purchases.persons, codes=codes, values=SCORES)
+def _in_order(values: NDArray[Any], places: list[int]) -> NDArray[Any]:
+    """Give the values that would stand at these places were all in order."""
+    low = values.min()
+    if values.dtype.kind == "i" and values.max() - low < COUNTED_RANGE_MAX:
+        until = np.cumsum(np.bincount(values - low))
+        found: NDArray[Any] = low + np.searchsorted(until, places, side="right")
+        return found
+    return np.partition(values, places)[places]
 
 
-def _table(settings: RfmSettings, names: tuple[str, ...]) -> NDArray[np.int64]:
+def _scores(purchases: Purchases, scores: NDArray[np.uint8]) -> ComputedTrait:
+    return ComputedTrait(persons=purchases.persons, codes=scores - np.uint8(1), values=SCORES)
+
+
+def _table(settings: RfmSettings, names: tuple[str, ...]) -> NDArray[np.uint8]:
     """Spread the segments over all pairs of scores."""
-    table = np.zeros((len(SCORES), len(SCORES)), dtype=np.int64)
+    table = np.zeros((len(SCORES), len(SCORES)), dtype=np.uint8)
     for recency in SCORES:
         for both in SCORES:
             first = next(each for each in settings.segments if _is_in(each, recency, both))

@@ -41,16 +41,18 @@ SOURCE: Final = "touched_events"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be asked of the events: names, sites, whose properties count.
-
-    `in_order` are those whose exact moments count; `anything` asks for other names too.
-    """
+    """What is to be asked of the events, of all of one kind."""
 
     events: Sequence[str]
     sites: Sequence[str]
-    events_with_properties: Sequence[str]
-    in_order: Sequence[str]
-    anything: bool
+    anything: bool = False
+    """Whether events of other names are asked for too."""
+    details: bool = False
+    """Whether more is asked than whose they are, on which day and site."""
+    promoted: bool = False
+    """Whether what is promoted is asked for, beyond amounts of the whole event."""
+    properties: bool = False
+    """Whether any path of the properties is asked for."""
 
 
 class TouchedEventsStore:
@@ -78,12 +80,17 @@ class TouchedEventsStore:
                 self._client.raw_insert(
                     "touched_owners", ["owner"], ordinals_of(owners).tobytes(), fmt="RowBinary"
                 )
-            ((count,),) = self._client.query(sql("event_count")).result_rows
-            by_owner = len(owners) * self._rows_per_owner < count
+            by_owner = len(owners) * self._rows_per_owner < self._rows_named(asked)
             yield TouchedEvents(self._client, self._days, asked, by_owner=by_owner)
         finally:
             self._forget()
         self._is_ready = True
+
+    def _rows_named(self, asked: Asked) -> int:
+        """Tell how many rows of the main table would be read."""
+        names = [] if asked.anything else list(asked.events)
+        found = self._client.query(sql("event_rows_named"), parameters={"events": names})
+        return sum(rows for _, _, _, rows, _ in found.result_rows)
 
     def _forget(self) -> None:
         self._client.command(sql("forget_touched_owners"))
@@ -96,14 +103,11 @@ class TouchedEvents:
     def __init__(self, client: Client, days: CalendarDays, asked: Asked, *, by_owner: bool) -> None:
         self._client = client
         self._days = days
-        self._asked = asked
-        self._suffix = "_by_owner" if by_owner else ""
         self._codes = {name: place for place, name in enumerate(asked.events, 1)}
         self._sites = {name: place for place, name in enumerate(asked.sites, 1)}
-        rows = np.concatenate([self._read(ordered=False), self._read(ordered=True)])
+        rows = self._copied(asked, by_owner) if asked.details else self._read(asked, by_owner)
         if by_owner:
             rows["day"] = _days(rows, days)
-        self._is_filled = False
         self._found: dict[bytes, NDArray[Any]] = {}
         # Why ordered by name: a criterion then looks at its own event's rows only.
         self._all = rows[np.argsort(rows["event"], kind="stable")]
@@ -140,22 +144,30 @@ class TouchedEvents:
         found: NDArray[Any] = self._all[wanted]
         return found
 
-    def _read(self, *, ordered: bool) -> NDArray[Any]:
-        """Read the events whose order counts, or all others, which are cheaper."""
-        in_order = set(self._asked.in_order)
-        wanted = [name for name in self._asked.events if (name in in_order) == ordered]
-        anything = self._asked.anything and not ordered
-        if not wanted and not anything:
+    def _read(self, asked: Asked, by_owner: bool, *, source: str = "events") -> NDArray[Any]:
+        """Read whose the events are and on which day, of a copy their exact moments too."""
+        if not asked.events and not asked.anything:
             return np.empty(0, dtype=TOUCHED_ROWS)
         parameters = {
-            "events": list(self._asked.events),
-            "wanted": [] if anything else wanted,
-            "unwanted": sorted(in_order) if anything else [],
-            "sites": list(self._asked.sites),
-            "ordered": ordered,
+            "source": source,
+            "events": list(asked.events),
+            "anything": asked.anything,
+            "sites": list(asked.sites),
+            "ordered": asked.details,
         }
-        query = sql("touched_rows" + self._suffix)
+        query = sql("touched_rows_by_owner" if by_owner else "touched_rows")
         return all_rows(self._client, query, TOUCHED_ROWS, parameters)
+
+    def _copied(self, asked: Asked, by_owner: bool) -> NDArray[Any]:
+        """Copy the events into memory, where all queries find them, and read them there."""
+        parameters = {
+            "events": list(asked.events),
+            "promoted": asked.promoted,
+            "properties": asked.properties,
+        }
+        query = sql("fill_touched_events_by_owner" if by_owner else "fill_touched_events")
+        self._client.command(query, parameters=parameters)
+        return self._read(asked, False, source=SOURCE)
 
     def _rows_of(self, selection: Selection) -> NDArray[Any]:
         code = self._codes[selection.event]
@@ -173,7 +185,6 @@ class TouchedEvents:
         whole = msgspec.structs.replace(selection, first_day=0, last_day=DAY_LAST)
         key = msgspec.json.encode(whole)
         if key not in self._found:
-            self._fill()
             parameters = rows_parameters(whole, currencies) | {"source": SOURCE, "moments": True}
             rows = all_rows(self._client, sql(rows_query(whole)), ROWS, parameters)
             rows["day"] = _days(rows, self._days)
@@ -185,14 +196,6 @@ class TouchedEvents:
     def _count(self, event: str) -> int:
         code = self._codes[event]
         return int(self._starts[code + 1] - self._starts[code])
-
-    def _fill(self) -> None:
-        if not self._is_filled:
-            names = list(self._asked.events_with_properties)
-            self._client.command(
-                sql("fill_touched_events" + self._suffix), parameters={"events": names}
-            )
-            self._is_filled = True
 
 
 def _days(rows: NDArray[Any], days: CalendarDays) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from pyroaring import BitMap
 
 from audiences.rule import Audience
 from matching.bitmaps import bitmap_of
-from matching.ids import NOBODY, VISITOR_FIRST
+from matching.ids import NOBODY
 from matching.people import Identity, People
 
 ARRIVED_MAX: Final = 200_000
@@ -68,13 +68,13 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     customer: NDArray[np.uint32]
     day: NDArray[np.integer[Any]]
 
-    def persons(self, asked: EventsAsked, people: People) -> NDArray[np.uint32]:
-        """Give the person of each of these events that is asked for."""
+    def asked(self, asked: EventsAsked) -> NDArray[np.bool_]:
+        """Tell which events are asked for."""
         wanted = self.named(asked.event)
         wanted &= (self.day >= asked.first_day) & (self.day <= asked.last_day)
         if asked.site:
             wanted &= self.on_site(asked.site)
-        return self.whose(wanted, people)
+        return wanted
 
     def whose(self, wanted: NDArray[np.bool_], people: People) -> NDArray[np.uint32]:
         """Give the person of each of some events; 0 is nobody."""
@@ -132,39 +132,3 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             visitors=BitMap.union(self.visitors, *visitors) - nobody,
             customers=BitMap.union(self.customers, *customers) - nobody,
         )
-
-
-def persons_touched(
-    touched: Touched, relinked: BitMap, identity: Identity, *, old: World, new: World
-) -> BitMap:
-    """Give everyone whose events must be read again, but for those who came into the base or left.
-
-    These are the persons, now and before, of every owner of an event that came or went unseen and
-    of every visitor that was linked otherwise.
-    """
-    was, now = old.people[identity], new.people[identity]
-    visitors = touched.visitors | relinked
-    persons = was.persons_of_visitors(visitors) | now.persons_of_visitors(visitors)
-    if identity is Identity.LAST_AUTHENTICATED:
-        persons |= touched.customers
-    persons.discard(NOBODY)
-    return persons
-
-
-def relinked_visitors(old: World, new: World) -> BitMap:
-    """Give the visitors that belong to another customer than before, or to none any more."""
-    one = old.people[Identity.LAST_AUTHENTICATED].customer_of
-    other = new.people[Identity.LAST_AUTHENTICATED].customer_of
-    if one is other:
-        return BitMap()
-    both = min(one.size, other.size)
-    changed = [
-        np.flatnonzero(one[:both] != other[:both]),
-        both + np.flatnonzero(one[both:] != NOBODY),
-        both + np.flatnonzero(other[both:] != NOBODY),
-    ]
-    return bitmap_of(_as_visitors(np.concatenate(changed)))
-
-
-def _as_visitors(places: NDArray[np.intp]) -> NDArray[np.uint32]:
-    return (places + VISITOR_FIRST).astype(np.uint32)

@@ -34,6 +34,7 @@ UNBOUNDED_EVENT_QUERIES = {
     "erase_events",
     "erase_keep_others_events",
     "event_catalogue",
+    "event_rows_named",
     "event_rows_of_chunk",
     "message_hashes",
     "bots",

@@ -3,7 +3,7 @@
 insert into touched_events (chunk, row, received_at, at, event, site, visitor, customer, flags, properties)
 select chunk, row, received_at, at, event, site, visitor, customer, flags, properties
 from events_by_visitor
-where owner in (select owner from touched_owners)
-  and event in {events:Array(String)}
+prewhere owner in (select owner from touched_owners)
+where event in {events:Array(String)}
   and bitAnd(flags, 2) = 0
   and (owner = customer or customer not in (select owner from touched_owners))

@@ -1,7 +1,7 @@
--- One row per event of the touched owners, but bots' ones, of the names wanted, or where none is of all but the unwanted:
--- whose, on which day, its name and site as places in the lists asked for (0 = another), and with `ordered` when exactly.
--- Read from the main table, whose key prunes by name and day: for many owners. Asked by TouchedEventsStore twice per
--- tick; tens of thousands of rows of 42 bytes (RowBinary).
+-- One row per event of the touched owners, but bots' ones, of the names wanted or of any: whose, on which day, its name
+-- and site as places in the lists asked for (0 = another), and with `ordered` when exactly. Read from the main table,
+-- whose key prunes by name and day, for many owners; or from a copy of their events. Asked by TouchedEventsStore twice
+-- per tick; thousands of rows of 42 bytes (RowBinary).
 -- Why `if`: with a constant condition only the chosen branch is read.
 select
   visitor, customer, toUInt16(day), toUInt16(indexOf({events:Array(String)}, event)),
@@ -9,7 +9,7 @@ select
   toInt64(if({ordered:Bool}, toUnixTimestamp64Milli(at), 0)),
   toInt64(if({ordered:Bool}, toUnixTimestamp64Milli(received_at), 0)),
   toUInt64(if({ordered:Bool}, chunk, 0)), toUInt32(if({ordered:Bool}, row, 0))
-from events
-where if(empty({wanted:Array(String)}), event not in {unwanted:Array(String)}, event in {wanted:Array(String)})
+from {source:Identifier}
+where if({anything:Bool}, true, event in {events:Array(String)})
   and (visitor in (select owner from touched_owners) or customer in (select owner from touched_owners))
   and bitAnd(flags, 2) = 0

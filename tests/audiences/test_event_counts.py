@@ -90,12 +90,14 @@ def test_counts_that_grow_equal_counts_of_everything(
     counts = EventCounts()
     counts.put(SPAN, counted(first, insertions=len(before)))
     arrivals = [arrived(1 + number, rows) for number, rows in enumerate([*before, *after])]
+
+    def to_count(span: Span, insertions: int) -> Any:
+        later = [part for part in arrivals if part.number > insertions]
+        came = [part.whose(part.asked(span), PEOPLE) for part in later]
+        return np.concatenate([np.empty(0, dtype=np.uint32), *came])
+
     new = counts.taken_over(
-        [SPAN],
-        arrivals,
-        people={LAST: PEOPLE},
-        again={LAST: BitMap(erased)},
-        recounted=lambda _: np.array(persons_of(second), dtype=np.uint32),
+        [SPAN], again={LAST: BitMap(erased)}, persons=to_count, insertions=len(arrivals)
     )
     left = [person for person in persons_of(first) if person not in erased]
     tally = Counter(left + persons_of(second))

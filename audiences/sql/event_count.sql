@@ -1,2 +1,0 @@
--- One number: the events of every day, known without reading them.
-select count() from events
