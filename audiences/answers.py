@@ -107,8 +107,8 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             first = max(0, span.first_day)
             persons = self.daily.persons(span.event, first, span.last_day, people)
             return Levels(sets=[persons], upto=1, insertions=insertions)
-        persons_and_counts = self._behaviour().counted(selection_of_span(span))
-        return levels_of(*persons_and_counts, insertions=insertions)
+        rows = self._behaviour().persons(selection_of_span(span))
+        return levels_of(rows, insertions=insertions)
 
     def _behaviour(self) -> Behaviour:
         return Behaviour(

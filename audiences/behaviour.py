@@ -14,7 +14,7 @@ from pyroaring import BitMap
 
 from audiences.calendar_days import day_of
 from audiences.event_selection import Selection
-from audiences.event_source import EventSource
+from audiences.event_source import Columns, EventSource
 from audiences.person_totals import count_rows, follow_steps, sum_rows
 from audiences.rule import Did, DidInOrder
 from matching.bitmaps import bitmap_of
@@ -52,9 +52,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
             return self.base - bitmap_of(persons[~inside])
         return bitmap_of(persons[inside]) & self.base
 
-    def counted(self, selection: Selection) -> tuple[NDArray[np.uint32], NDArray[Any]]:
-        """Give everyone who did any of these events, ascending, and how many."""
-        return count_rows(self.fold(self.events.owners(selection)))
+    def persons(self, selection: Selection) -> NDArray[np.uint32]:
+        """Give the person of each of these events; 0 is nobody."""
+        return self.fold(self.events.owners(selection))
 
     def did_in_order(self, criterion: DidInOrder) -> BitMap:
         """Give everyone who did the steps one after the other."""
@@ -89,7 +89,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
         owners = self.events.owners_on_site(site, last_day=self.day)
         return bitmap_of(self.fold(owners)) & self.base
 
-    def fold(self, rows: NDArray[Any]) -> NDArray[np.uint32]:
+    def fold(self, rows: Columns) -> NDArray[np.uint32]:
         """Give the person of each row."""
         visitors = np.ascontiguousarray(rows["visitor"])
         return self.people.fold(visitors, np.ascontiguousarray(rows["customer"]))
@@ -100,7 +100,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
             return sum_rows(self.fold(rows), np.ascontiguousarray(rows["amount"]))
         if selection.where:
             return count_rows(self.fold(self.events.amounts(selection, {})))
-        return self.counted(selection)
+        return count_rows(self.persons(selection))
 
 
 def selection_of(criterion: Did, *, day: int) -> Selection:

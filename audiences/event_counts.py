@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from audiences.person_totals import Persons, count_rows
-from matching.bitmaps import bitmap_of
+from audiences.person_totals import SORTED_ROWS_MAX, Persons, count_of_each, count_rows
+from matching.bitmaps import bitmap_of, bitmap_of_mask
+from matching.ids import VISITOR_FIRST
 from matching.people import Identity
 
 LEVELS_MAX: Final = 8
@@ -47,10 +48,22 @@ def levels_needed(low: int, high: int | None) -> int:
     return max(1, low, 0 if high is None else high + 1)
 
 
-def levels_of(persons: Persons, counts: NDArray[np.int64], *, insertions: int) -> Levels:
-    """Make the sets of people who are each named once, ascending, with their counts."""
-    most = min(LEVELS_MAX, int(counts.max(initial=0)))
-    sets = [bitmap_of(persons[counts > level]) for level in range(most)]
+def levels_of(
+    persons: Persons, *, insertions: int, sorted_rows_max: int = SORTED_ROWS_MAX
+) -> Levels:
+    """Make the sets of people who are named once or more, a row each time; 0 is nobody."""
+    if persons.size <= sorted_rows_max:
+        some, counts = count_rows(persons)
+        most = min(LEVELS_MAX, int(counts.max(initial=0)))
+        sets = [bitmap_of(some[counts > level]) for level in range(most)]
+    else:
+        customers, visitors = count_of_each(persons, most=LEVELS_MAX)
+        most = max(int(customers.max(initial=0)), int(visitors.max(initial=0)))
+        sets = [
+            bitmap_of_mask(visitors > level, first=VISITOR_FIRST)
+            | bitmap_of_mask(customers > level)
+            for level in range(most)
+        ]
     return Levels(sets=sets, upto=LEVELS_MAX, insertions=insertions)
 
 

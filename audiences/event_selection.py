@@ -75,7 +75,9 @@ def bare_query(
                 "anywhere": condition.op is Op.CONTAINS,
             }
     parameters = _amounts_parameters(selection, currencies)
-    return None if parameters is None else ("event_amounts", parameters)
+    if parameters is None:
+        return None
+    return ("event_amounts" if selection.field else "event_owners_of_amount"), parameters
 
 
 def _is_of_texts(condition: Condition) -> bool:

@@ -5,7 +5,7 @@ people. Every table is inserted, counted and repaired alone; which rows are miss
 question.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +18,7 @@ from audiences.bitmap_states import decode_state
 from audiences.calendar_days import CalendarDays, date_of
 from audiences.daily_bitmaps import Day
 from audiences.event_columns import EventColumns, columns_of, taken, touched_by
+from audiences.event_days_store import days_of
 from audiences.event_selection import (
     DAY_LAST,
     Selection,
@@ -27,10 +28,12 @@ from audiences.event_selection import (
     rows_parameters,
     rows_query,
 )
+from audiences.event_source import Columns
 from audiences.native_block import DATE, Column, native_block
 from audiences.sql import sql
 from audiences.world import Touched
 from matching.bitmaps import bitmap_of
+from matching.columns_store import all_columns
 from matching.ids import NOBODY, VISITOR_FIRST
 from matching.rows_store import all_numbers, all_rows
 
@@ -38,7 +41,6 @@ __all__ = ["EventColumns", "EventRow", "EventStore"]
 
 NO_CHUNK: Final = (1 << 64) - 1
 
-OWNERS: Final = np.dtype([("visitor", "<u4"), ("customer", "<u4")])
 ROWS: Final = np.dtype(
     [
         ("visitor", "<u4"),
@@ -52,15 +54,9 @@ ROWS: Final = np.dtype(
         ("amount", "<f8"),
     ]
 )
-AMOUNTS: Final = np.dtype(
-    [
-        ("visitor", "<u4"),
-        ("customer", "<u4"),
-        ("is_refund", "?"),
-        ("amount", "<f8"),
-        ("other", "<f8"),
-    ]
-)
+OWNERS: Final = {"visitor": "UInt32", "customer": "UInt32"}
+AMOUNTS: Final = OWNERS | {"is_refund": "UInt8", "amount": "Float64", "other": "Float64"}
+"""Columns with their types, as ClickHouse names them."""
 OWNER_ROWS: Final = np.dtype([("row", "<u4"), ("owner", "<u4")])
 
 
@@ -154,10 +150,9 @@ class EventStore:
         parameters = {"since_ms": since_ms, "chunk": chunk}
         return all_rows(self._client, sql("message_hashes"), np.dtype("<u8"), parameters)
 
-    def owners(self, selection: Selection) -> NDArray[Any]:
+    def owners(self, selection: Selection) -> Columns:
         """Give visitor and customer of every event; for selections without conditions or field."""
-        query = sql("event_owners")
-        return all_rows(self._client, query, OWNERS, owners_parameters(selection))
+        return self._columns("event_owners", OWNERS, owners_parameters(selection))
 
     def rows(
         self, selection: Selection, currencies: Mapping[str, str], *, moments: bool = False
@@ -167,26 +162,23 @@ class EventStore:
         parameters = rows_parameters(selection, currencies) | source
         return all_rows(self._client, sql(rows_query(selection)), ROWS, parameters)
 
-    def amounts(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
+    def amounts(self, selection: Selection, currencies: Mapping[str, str]) -> Columns:
         """Give visitor, customer and, where a field is named, amount of the events that meet it."""
         bare = bare_query(selection, currencies)
         if bare is None:
             return self.rows(selection, currencies)
         name, parameters = bare
-        if name != "event_amounts":
-            return all_rows(self._client, sql(name), OWNERS, parameters)
-        rows = all_rows(self._client, sql(name), AMOUNTS, parameters)
+        if not selection.field:
+            return self._columns(name, OWNERS, parameters)
+        rows = self._columns(name, AMOUNTS, parameters)
         named, other = (np.where(np.isfinite(rows[x]), rows[x], 0.0) for x in ("amount", "other"))
-        refund = rows["is_refund"]
-        rows["amount"] = np.where(refund, -np.abs(np.where(named == 0, other, named)), named)
-        return rows
+        refund = rows["is_refund"] != 0
+        amount = np.where(refund, -np.abs(np.where(named == 0, other, named)), named)
+        return rows | {"amount": amount}
 
     def daily(self, event: str, first: int, last: int) -> dict[int, Day]:
         """Give who did the event on each day of a span; a day without any is not there."""
-        span = {"first": date_of(max(0, first)), "last": date_of(min(DAY_LAST, max(0, last)))}
-        parameters = {"event": event, **span}
-        state = self._client.raw_query(sql("daily_bitmaps"), parameters=parameters, fmt="RowBinary")
-        return dict(_decode_days(memoryview(state)))
+        return days_of(self._client, event, first, last)
 
     def known(self, events: Iterable[str]) -> frozenset[str]:
         """Tell which of these events have ever come; one that came once is not asked for again."""
@@ -203,10 +195,10 @@ class EventStore:
         found = self._client.query(sql("event_rows_left_out"), parameters=parameters)
         return int(found.result_rows[0][0])
 
-    def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:
+    def owners_on_site(self, site: str, *, last_day: int) -> Columns:
         """Give the visitors and customers that did anything on the site."""
         parameters = {"site": site, "last": date_of(last_day)}
-        return all_rows(self._client, sql("owners_on_site"), OWNERS, parameters)
+        return self._columns("owners_on_site", OWNERS, parameters)
 
     def visitors_of_bots(self) -> BitMap:
         """Give the visitors with any event that was flagged as a bot's."""
@@ -254,21 +246,15 @@ class EventStore:
         ):
             self._client.command(sql(step), parameters=parameters)
 
+    def _columns(
+        self, query: str, types: Mapping[str, str], parameters: Mapping[str, Any]
+    ) -> dict[str, NDArray[Any]]:
+        found = all_columns(self._client, sql(query), list(types.values()), parameters)
+        return dict(zip(types, found, strict=True))
+
     def _insert(self, table: str, columns: Mapping[str, Column]) -> None:
         if len(columns["row"].values):
             self._client.raw_insert(table, list(columns), native_block(columns), fmt="Native")
-
-
-def _decode_days(rows: memoryview) -> Iterator[tuple[int, Day]]:
-    offset = 0
-    while offset < len(rows):
-        day = int.from_bytes(rows[offset : offset + 2], "little")
-        unnamed, offset = decode_state(rows, offset + 2)
-        customers, offset = decode_state(rows, offset)
-        named, offset = decode_state(rows, offset)
-        for visitors in (unnamed, named):
-            visitors.discard(NOBODY)
-        yield day, Day(unnamed=unnamed, customers=customers, named=named)
 
 
 def _pairs_of(rows: NDArray[Any]) -> NDArray[np.uint64]:

@@ -15,6 +15,7 @@ Persons = NDArray[np.uint32]
 
 SORTED_ROWS_MAX = 1_000_000
 """With more rows than these, counting into an array of everyone beats sorting the rows."""
+LOW_HALF = np.uint64((1 << 32) - 1)
 SUM_DECIMALS = 6
 """Sums of prices are rounded here, so that 0.1 + 0.2 reaches a bound of 0.3 in any order."""
 
@@ -23,10 +24,23 @@ def count_rows(
     persons: Persons, *, sorted_rows_max: int = SORTED_ROWS_MAX
 ) -> tuple[Persons, NDArray[np.int64]]:
     """Count each person's rows."""
-    seats, dense = _seats(persons[persons != NOBODY], sorted_rows_max)
+    known = persons[persons != NOBODY]
+    if known.size <= sorted_rows_max:
+        known.sort()
+        starts = _starts(known)
+        return known[starts], np.diff(starts, append=known.size)
+    seats, dense = _seats(known)
     counts = np.bincount(dense, minlength=seats.size)
     found = np.flatnonzero(counts)
     return seats[found], counts[found]
+
+
+def count_of_each(persons: Persons, *, most: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Count the rows of each customer and of each visitor by place, up to `most` (below 256)."""
+    customers, dense = _places(persons)
+    counts = np.minimum(np.bincount(dense, minlength=customers), most).astype(np.uint8)
+    counts[NOBODY] = 0
+    return counts[:customers], counts[customers:]
 
 
 def sum_rows(
@@ -34,25 +48,48 @@ def sum_rows(
 ) -> tuple[Persons, NDArray[np.float64]]:
     """Add each person's amounts up."""
     known = persons != NOBODY
-    seats, dense = _seats(persons[known], sorted_rows_max)
+    persons, amounts = persons[known], amounts[known]
+    if persons.size <= sorted_rows_max:
+        # Why put together: sorting numbers is several times faster than finding their order.
+        keyed = persons.astype(np.uint64) << np.uint64(32) | np.arange(
+            persons.size, dtype=np.uint64
+        )
+        keyed.sort()
+        persons, amounts = (keyed >> np.uint64(32)).astype(np.uint32), amounts[keyed & LOW_HALF]
+        starts = _starts(persons)
+        sums = np.add.reduceat(amounts, starts) if starts.size else amounts
+        return persons[starts], np.round(sums, SUM_DECIMALS)
+    seats, dense = _seats(persons)
     counts = np.bincount(dense, minlength=seats.size)
-    sums = np.bincount(dense, weights=amounts[known], minlength=seats.size)
+    sums = np.bincount(dense, weights=amounts, minlength=seats.size)
     found = np.flatnonzero(counts)
     return seats[found], np.round(sums[found], SUM_DECIMALS)
 
 
-def _seats(persons: Persons, sorted_rows_max: int) -> tuple[Persons, NDArray[np.intp]]:
-    """Give every row a dense number of its person: by sorting few rows, by place for many."""
-    if persons.size <= sorted_rows_max:
-        return np.unique(persons, return_inverse=True)
-    is_visitor = persons >= VISITOR_FIRST
-    customers = int(persons[~is_visitor].max(initial=0)) + 1
-    visitors = max(0, int(persons.max()) + 1 - VISITOR_FIRST)
-    dense = persons.astype(np.intp)
-    dense[is_visitor] += customers - VISITOR_FIRST
+def _starts(persons: Persons) -> NDArray[np.intp]:
+    """Give the first row of each person, of rows that are in order."""
+    is_first = np.ones(persons.size, dtype=np.bool_)
+    np.not_equal(persons[1:], persons[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
+
+
+def _seats(persons: Persons) -> tuple[Persons, NDArray[np.uint32]]:
+    """Give everybody up to the last, and which of them each row names."""
+    customers, dense = _places(persons)
+    visitors = max(0, int(persons.max(initial=0)) + 1 - VISITOR_FIRST)
     customer_seats = np.arange(customers, dtype=np.uint32)
     visitor_seats = np.arange(visitors, dtype=np.uint32) + np.uint32(VISITOR_FIRST)
     return np.concatenate([customer_seats, visitor_seats]), dense
+
+
+def _places(persons: Persons) -> tuple[int, Persons]:
+    """Give a place to each customer from 0 on, then to each visitor; and where visitors begin."""
+    is_visitor = persons >= VISITOR_FIRST
+    customers = int(persons.max(where=~is_visitor, initial=0)) + 1
+    dense = persons.copy()
+    # Why so: numbers wrap, and nothing is widened.
+    np.add(dense, np.uint32((customers - VISITOR_FIRST) % (1 << 32)), out=dense, where=is_visitor)
+    return customers, dense
 
 
 def follow_steps(

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 PIECE_BYTES: Final = 1 << 20
 MILLISECONDS: Final = "DateTime64(3, 'UTC')"
-_DTYPES: Final = {"UInt8": "u1", "UInt32": "<u4", "UInt64": "<u8", MILLISECONDS: "<i8"}
+TEXTS: Final = "String"
+"""A column of texts stands behind the one of their sizes; it comes as their bytes, end to end."""
+_DTYPES: Final = {
+    "UInt8": "u1",
+    "UInt16": "<u2",
+    "UInt32": "<u4",
+    "UInt64": "<u8",
+    "Float64": "<f8",
+    MILLISECONDS: "<i8",
+}
 
 
 def blocks_of_columns(
@@ -40,7 +49,7 @@ def all_columns(
 ) -> list[NDArray[Any]]:
     """Read all rows at once: one array per column."""
     blocks = list(blocks_of_columns(client, query, types, parameters))
-    empty = [np.empty(0, dtype=_DTYPES[kind]) for kind in types]
+    empty = [np.empty(0, dtype=_DTYPES.get(kind, "u1")) for kind in types]
     return [np.concatenate(column) for column in zip(empty, *blocks, strict=True)]
 
 
@@ -92,11 +101,28 @@ def _block(received: _Received, types: Sequence[str]) -> list[NDArray[Any]]:
     count, rows = received.number(), received.number()
     if count != len(types):
         raise ValueError(f"A block has {count} columns, {len(types)} were asked for.")
-    columns = []
+    columns: list[NDArray[Any]] = []
     for kind in types:
         name, found = received.text(), received.text()
         if found != kind:
             raise ValueError(f"The column {name} is a {found}, a {kind} was asked for.")
+        if kind == TEXTS:
+            columns.append(_texts(received, columns[-1]))
+            continue
         dtype = np.dtype(_DTYPES[kind])
         columns.append(np.frombuffer(received.take(rows * dtype.itemsize), dtype=dtype))
     return columns
+
+
+def _texts(received: _Received, sizes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Take texts of these sizes, each behind a number that says its size again."""
+    leads = np.ones(sizes.size, dtype=np.int64)
+    for bits in range(7, 32, 7):
+        leads += sizes >> np.uint32(bits) != 0
+    ends = np.cumsum(sizes + leads)
+    raw = np.frombuffer(received.take(int(ends[-1]) if ends.size else 0), dtype=np.uint8)
+    is_text = np.ones(raw.size, dtype=np.bool_)
+    begins = ends - sizes - leads
+    for place in range(int(leads.max(initial=0))):
+        is_text[begins[leads > place] + place] = False
+    return raw[is_text]

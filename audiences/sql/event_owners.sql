@@ -1,5 +1,5 @@
 -- One row per event of these kinds on these days: whose it is. `criteria` counts them per person; up to tens of
--- millions of rows of 8 bytes (RowBinary).
+-- millions of rows of 8 bytes (Native).
 select visitor, customer
 from events
 where event in {events:Array(String)}

@@ -1,5 +1,5 @@
 -- One row per event of these kinds on these days with a product line whose text is one of these: whose it is. A text
--- that is a JSON list counts as that list, as lists are promoted so. Up to millions of rows of 8 bytes (RowBinary).
+-- that is a JSON list counts as that list, as lists are promoted so. Up to millions of rows of 8 bytes (Native).
 -- Why so bare: `event_rows_promoted` answers it, too, but takes ten times as long to analyse.
 select visitor, customer
 from events

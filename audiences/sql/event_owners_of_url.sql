@@ -1,5 +1,5 @@
 -- One row per event of these kinds on these days whose address is one of these, or has the one in it: whose it is. An
--- address that is a JSON list counts as that list. Up to millions of rows of 8 bytes (RowBinary).
+-- address that is a JSON list counts as that list. Up to millions of rows of 8 bytes (Native).
 -- Why so bare: `event_rows_promoted` answers it, too, but takes ten times as long to analyse.
 select visitor, customer
 from events

@@ -186,7 +186,7 @@ def test_the_cheapest_query_that_is_right_is_chosen(
     ("conditions", "field", "query"),
     [
         pytest.param([], "revenue", "event_amounts", id="sum"),
-        pytest.param([("total", Op.AT_LEAST, 5)], "", "event_amounts", id="count"),
+        pytest.param([("total", Op.AT_LEAST, 5)], "", "event_owners_of_amount", id="count"),
         pytest.param([("total", Op.IN, (5, 6))], "total", "event_amounts", id="both of one amount"),
         pytest.param([("total", Op.AT_LEAST, 5)], "revenue", None, id="of two amounts"),
         pytest.param([("total", Op.AT_MOST, 5)], "", None, id="0 or none"),

@@ -62,12 +62,10 @@ def persons_of(rows: list[Event]) -> list[int]:
     ]
 
 
-def counted(rows: list[Event], *, insertions: int) -> Levels:
+def counted(rows: list[Event], *, insertions: int, sorted_rows_max: int) -> Levels:
     """Count everything at once."""
-    found = sorted(Counter(persons_of(rows)).items())
-    persons = np.array([person for person, _ in found], dtype=np.uint32)
-    counts = np.array([count for _, count in found], dtype=np.int64)
-    return levels_of(persons, counts, insertions=insertions)
+    persons = np.array(persons_of(rows), dtype=np.uint32)
+    return levels_of(persons, insertions=insertions, sorted_rows_max=sorted_rows_max)
 
 
 @given(
@@ -76,6 +74,7 @@ def counted(rows: list[Event], *, insertions: int) -> Levels:
     erased=st.sets(st.sampled_from(sorted(EVERYONE)), max_size=3),
     low=st.integers(0, LEVELS_MAX),
     width=st.none() | st.integers(0, 2),
+    sorted_rows_max=st.sampled_from([0, 1000]),
 )
 def test_counts_that_grow_equal_counts_of_everything(
     before: list[list[Event]],
@@ -83,12 +82,14 @@ def test_counts_that_grow_equal_counts_of_everything(
     erased: set[int],
     low: int,
     width: int | None,
+    sorted_rows_max: int,
 ) -> None:
     """What was counted in is not counted twice, and who is counted again has only what is left."""
     high = None if width is None or low + width >= LEVELS_MAX else low + width
     first, second = ([row for part in some for row in part] for some in (before, after))
     counts = EventCounts()
-    counts.put(SPAN, counted(first, insertions=len(before)))
+    levels = counted(first, insertions=len(before), sorted_rows_max=sorted_rows_max)
+    counts.put(SPAN, levels)
     arrivals = [arrived(1 + number, rows) for number, rows in enumerate([*before, *after])]
 
     def to_count(span: Span, insertions: int) -> Any:

@@ -1,0 +1,79 @@
+"""Reads who did an event on each day of a span, as sets.
+
+In go an event and its days, out comes one value a day: of many events the database makes the sets,
+of few they are made here, which is faster. Nothing is kept.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from clickhouse_connect.driver.client import Client
+from numpy.typing import NDArray
+
+from audiences.bitmap_states import decode_state
+from audiences.calendar_days import date_of
+from audiences.daily_bitmaps import Day
+from audiences.event_selection import DAY_LAST
+from audiences.sql import sql
+from matching.bitmaps import bitmap_of
+from matching.columns_store import all_columns
+from matching.ids import NOBODY
+
+ROWS_READ_MAX: Final = 1_000_000
+"""Of more rows than these the database makes the sets faster than numpy."""
+
+
+def days_of(
+    client: Client, event: str, first: int, last: int, *, rows_read_max: int = ROWS_READ_MAX
+) -> dict[int, Day]:
+    """Give who did the event on each day from first to last; a day without any is not there."""
+    parameters = {
+        "event": event,
+        "first": date_of(max(0, first)),
+        "last": date_of(min(DAY_LAST, max(0, last))),
+    }
+    estimate = client.query(sql("event_rows_on_days"), parameters=parameters).result_rows
+    if sum(rows for _, _, _, rows, _ in estimate) <= rows_read_max:
+        return dict(_days_of_rows(client, parameters))
+    state = client.raw_query(sql("daily_bitmaps"), parameters=parameters, fmt="RowBinary")
+    return dict(_days_of_states(memoryview(state)))
+
+
+def _days_of_rows(client: Client, parameters: Mapping[str, Any]) -> Iterator[tuple[int, Day]]:
+    types = ("UInt16", "UInt32", "UInt32")
+    day, visitor, customer = all_columns(client, sql("event_days"), types, parameters)
+    order = np.argsort(day, kind="stable")
+    day, visitor, customer = day[order], visitor[order], customer[order]
+    days, starts = np.unique(day, return_index=True)
+    for each, visitors, customers in zip(
+        days.tolist(),
+        np.split(visitor, starts[1:]),
+        np.split(customer, starts[1:]),
+        strict=True,
+    ):
+        yield each, _day(visitors, customers)
+
+
+def _day(visitors: NDArray[np.uint32], customers: NDArray[np.uint32]) -> Day:
+    named = customers != NOBODY
+    found = Day(
+        unnamed=bitmap_of(visitors[~named]),
+        customers=bitmap_of(customers[named]),
+        named=bitmap_of(visitors[named]),
+    )
+    for some in (found.unnamed, found.named):
+        some.discard(NOBODY)
+    return found
+
+
+def _days_of_states(rows: memoryview) -> Iterator[tuple[int, Day]]:
+    offset = 0
+    while offset < len(rows):
+        day = int.from_bytes(rows[offset : offset + 2], "little")
+        unnamed, offset = decode_state(rows, offset + 2)
+        customers, offset = decode_state(rows, offset)
+        named, offset = decode_state(rows, offset)
+        for visitors in (unnamed, named):
+            visitors.discard(NOBODY)
+        yield day, Day(unnamed=unnamed, customers=customers, named=named)
