@@ -5,7 +5,7 @@ one row per person. Nothing here knows who the people are, and no index is kept.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import mmh3
 import msgspec
@@ -17,6 +17,12 @@ FOLD_BLOCK_PEOPLE = 1024
 
 LOW_BITS = 8
 """Likeness compares the low byte of each value: 256 counters per column instead of a search."""
+
+FINISH: Final = {
+    4: ((16, 0x85EBCA6B), (13, 0xC2B2AE35)),
+    8: ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53)),
+}
+"""By how many bits and factors MurmurHash3 ends, for numbers of so many bytes."""
 
 LEAN_ORDER = "!"
 FIND_ALL = (0.05, 0.95)
@@ -50,6 +56,20 @@ class Signatures(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return np.asarray((self.values != empty).any(axis=1))
 
 
+class LowBytes(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """The low byte of each value, [permutation, person]: all that likeness to a seed looks at."""
+
+    columns: NDArray[np.uint8]
+    has_tokens: NDArray[np.bool_]
+
+    def only(self, people: NDArray[np.bool_]) -> "LowBytes":
+        """Keep some people."""
+        return LowBytes(
+            columns=self.columns[:, people],
+            has_tokens=self.has_tokens[people],
+        )
+
+
 class TokenTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The signature of each token alone: every signature is a minimum over rows of this table."""
 
@@ -62,16 +82,33 @@ class SchemeMismatch(Exception):
 
 
 def token_table(tokens: Sequence[str], scheme: SignatureScheme | None = None) -> TokenTable:
-    """Sign each token alone, through datasketch's public interface."""
+    """Sign each token alone, with the permutations that datasketch draws."""
     scheme = scheme or SignatureScheme()
-    signed = new_minhash(scheme, hash_function(scheme))
+    number = hash_function(scheme)
+    signed = new_minhash(scheme, number)
     # Why the last row: a table without tokens still tells what a person without tokens looks like.
     values = np.repeat(signed.hashvalues[np.newaxis], len(tokens) + 1, axis=0)
-    for row, token in enumerate(tokens):
-        signed.clear()
-        signed.update(token.encode())
-        values[row] = signed.hashvalues
+    if scheme.scheme == "legacy":
+        for row, token in enumerate(tokens):
+            signed.clear()
+            signed.update(token.encode())
+            values[row] = signed.hashvalues
+    else:
+        factor, shift = signed.permutations
+        numbers = np.array([number(token.encode()) for token in tokens], dtype=values.dtype)
+        values[:-1] = _finished(numbers)[:, np.newaxis] * factor + shift
     return TokenTable(scheme=scheme, values=values)
+
+
+def _finished(numbers: NDArray[Any]) -> NDArray[Any]:
+    """Mix the bits of each number as the last step of MurmurHash3 does, which affine schemes ask.
+
+    Arithmetic wraps around, as it must.
+    """
+    kind, steps = numbers.dtype.type, FINISH[numbers.dtype.itemsize]
+    for shift, factor in steps:
+        numbers = (numbers ^ (numbers >> kind(shift))) * kind(factor)
+    return np.asarray(numbers ^ (numbers >> kind(steps[0][0])))
 
 
 def hash_function(scheme: SignatureScheme) -> Callable[[bytes], int]:
@@ -117,30 +154,38 @@ def _fold_block(
     return unsorted
 
 
+def low_bytes(signatures: Signatures) -> LowBytes:
+    """Keep the low byte of each value, a column of people side by side."""
+    mask = signatures.values.dtype.type((1 << LOW_BITS) - 1)
+    low = (signatures.values & mask).astype(np.uint8)
+    return LowBytes(
+        columns=np.ascontiguousarray(low.T),
+        has_tokens=signatures.has_tokens(),
+    )
+
+
 def mean_similarity(signatures: Signatures, seed: Signatures) -> NDArray[np.float64]:
-    """Estimate everybody's mean Jaccard likeness to the people of the seed, without any pair.
+    """Estimate everybody's mean Jaccard likeness to the people of the seed, without any pair."""
+    check_scheme(signatures.scheme, seed.scheme)
+    return mean_agreement(low_bytes(signatures), low_bytes(seed))
+
+
+def mean_agreement(people: LowBytes, seed: LowBytes) -> NDArray[np.float64]:
+    """Do the same for people whose low bytes are at hand.
 
     A column agrees with as many seed people as its value counts in the seed's histogram of that
     column. A person without tokens is like nobody.
     """
-    check_scheme(signatures.scheme, seed.scheme)
-    seed_bytes = _low_bits(seed.values[seed.has_tokens()])
-    if not len(seed_bytes):
-        return np.zeros(len(signatures.values))
-    bytes_ = _low_bits(signatures.values)
-    agreements = np.zeros(len(bytes_), dtype=np.int64)
-    for column in range(signatures.scheme.num_perm):
-        histogram = np.bincount(seed_bytes[:, column], minlength=1 << LOW_BITS)
-        agreements += histogram[bytes_[:, column]]
-    mean = agreements / (signatures.scheme.num_perm * len(seed_bytes))
+    of_seed = seed.columns[:, seed.has_tokens]
+    if not of_seed.shape[1]:
+        return np.zeros(people.columns.shape[1])
+    agreements = np.zeros(people.columns.shape[1], dtype=np.int32)
+    for column, seed_column in zip(people.columns, of_seed, strict=True):
+        histogram = np.bincount(seed_column, minlength=1 << LOW_BITS).astype(np.int32)
+        agreements += histogram[column]
+    mean = agreements / of_seed.size
     chance = 1 / (1 << LOW_BITS)
-    likeness = (mean - chance) / (1 - chance)
-    return np.where(signatures.has_tokens(), likeness, 0.0)
-
-
-def _low_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    # Why Fortran order: one column is read at a time.
-    return np.asfortranarray((values & values.dtype.type((1 << LOW_BITS) - 1)).astype(np.uint8))
+    return np.where(people.has_tokens, (mean - chance) / (1 - chance), 0.0)
 
 
 def new_minhash(scheme: SignatureScheme, number: Callable[[bytes], int]) -> Any:

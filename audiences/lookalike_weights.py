@@ -48,11 +48,17 @@ class TraitCounts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Some of the seed and some others: their traits by row and by column, and the fold of each."""
+    """Some of the seed and some others: their traits by column, and the fold of each."""
 
-    rows: csr_matrix
     columns: csc_matrix
     is_seed: NDArray[np.bool_]
+    fold: NDArray[np.uint8]
+
+
+class Others(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Sampled people who are not seed: their traits and folds."""
+
+    rows: csr_matrix
     fold: NDArray[np.uint8]
 
 
@@ -68,11 +74,12 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def score(self, rows: csr_matrix, fold: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Score people by their rows of traits."""
-        fold = fold if len(self.linear) > 1 else np.zeros_like(fold)
-        each = rows @ np.vstack([self.linear, self.per_root]).T
-        root = np.sqrt(np.maximum(np.diff(rows.indptr), 1))
-        straight = each[np.arange(len(fold)), fold]
-        return np.asarray(straight + each[:, -1] / root - self.offset[fold], dtype=np.float64)
+        parts = [
+            Weights(linear=linear[np.newaxis], per_root=self.per_root, offset=offset[np.newaxis])
+            for linear, offset in zip(self.linear, self.offset, strict=True)
+        ]
+        each = score_together(parts, rows)
+        return np.asarray(each[np.arange(len(fold)), fold] if len(parts) > 1 else each[:, 0])
 
     def on_average(self, traits_held: float) -> NDArray[np.float64]:
         """Give what each trait adds to the score of a person with so many traits."""
@@ -101,6 +108,18 @@ def counted(method: LookalikeMethod, counts: TraitCounts) -> Weights:
     raise ValueError(f"Method {method} does not count traits one by one.")
 
 
+def score_together(parts: Sequence[Weights], rows: csr_matrix) -> NDArray[np.float64]:
+    """Score people by many weights of one fold in one pass over their traits, a column each."""
+    columns = [each for part in parts for each in (part.linear[0], part.per_root)]
+    used = [i for i, each in enumerate(columns) if each.any()]
+    found = np.zeros((rows.shape[0], len(columns)))
+    if used:
+        found[:, used] = rows @ np.stack([columns[i] for i in used], axis=1).astype(rows.dtype)
+    root = np.sqrt(np.maximum(np.diff(rows.indptr), 1))
+    offsets = np.array([part.offset[0] for part in parts])
+    return np.asarray(found[:, ::2] + found[:, 1::2] / root[:, np.newaxis] - offsets)
+
+
 def log_odds(counts: TraitCounts) -> NDArray[np.float64]:
     """Compare the seed's odds of a trait, drawn by ten people towards everybody's, with these."""
     seed, everybody = _shares(counts)
@@ -118,15 +137,13 @@ def positive_information(counts: TraitCounts) -> NDArray[np.float64]:
     return np.where(log_odds(counts) > 0, information(counts), 0.0)
 
 
-def z_sum(parts: Sequence[tuple[Weights, float]], sample: Sample) -> Weights:
+def z_sum(parts: Sequence[tuple[Weights, float]], others: Others) -> Weights:
     """Add parts by their shares after each has mean 0 and deviation 1 over the sampled others."""
     folds = max(len(part.linear) for part, _ in parts)
-    others = ~sample.is_seed
-    rows, fold = sample.rows[others], sample.fold[others]
     traits = parts[0][0].linear.shape[1]
     linear, per_root, offset = np.zeros((folds, traits)), np.zeros(traits), np.zeros(folds)
     for part, share in parts:
-        scores = _scores_by_fold(part, rows, fold, folds)
+        scores = _scores_by_fold(part, others, folds)
         scale = share / (float(np.mean([each.std() for each in scores])) or 1.0)
         linear += part.linear * scale
         per_root += part.per_root * scale
@@ -140,10 +157,8 @@ def _shares(counts: TraitCounts) -> tuple[NDArray[np.float64], NDArray[np.float6
     return seed, everybody
 
 
-def _scores_by_fold(
-    part: Weights, rows: csr_matrix, fold: NDArray[np.uint8], folds: int
-) -> list[NDArray[np.float64]]:
-    scores = part.score(rows, fold)
+def _scores_by_fold(part: Weights, others: Others, folds: int) -> list[NDArray[np.float64]]:
+    scores, fold = part.score(others.rows, others.fold), others.fold
     if len(part.linear) == 1:
         return [scores] * folds
     return [scores[fold == each] if (fold == each).any() else np.zeros(1) for each in range(folds)]

@@ -191,6 +191,8 @@ class Lookalike(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     likeness: Annotated[float, Meta(gt=0, lt=1)] | None = None
     exclude: tuple[Key, ...] = ()
     cut: date | None = None
+    edges: dict[Name, tuple[float, ...]] = {}
+    """Where each number was cut in bins when this was saved; rebuilds cut it there again."""
 
     def __post_init__(self) -> None:
         sizes = (self.size, self.percent, self.likeness)

@@ -1,7 +1,8 @@
 """Tells how long a lookalike with its report takes, a quick one, and how much memory.
 
-A crowd with 5,000 traits, 44 a person, and a seed of 2,000. `--trees` trains LightGBM on the same
-people, cross-fitted, which takes minutes from 300,000 people on. Several sizes show the growth.
+A crowd with 5,000 traits, 44 a person, and a seed of 2,000; 50,000,000 people take some 4 GiB for
+their traits. Several sizes show the growth. `--trees` trains LightGBM on the same
+people, cross-fitted, which takes minutes from 300,000 people on.
 
     uv run python loadtests/how_fast_are_lookalikes.py [--people 1000000 10000000] [--write]
     uv run --group loadtests python loadtests/how_fast_are_lookalikes.py --people 100000 --trees

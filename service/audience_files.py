@@ -138,4 +138,8 @@ def _compare(wanted: Audience, existing: Mapping[str, Any] | None) -> Planned:
 def _says_the_same(name: str, wanted: Audience, found: Audience) -> bool:
     if name == "rule" and wanted.rule is not None and found.rule is not None:
         return rule_hash(wanted.rule) == rule_hash(found.rule)
+    if name == "lookalike" and wanted.lookalike is not None and found.lookalike is not None:
+        # Why not the bins: a file seldom names them, the server keeps those of when it was saved.
+        edges = wanted.lookalike.edges and found.lookalike.edges
+        return wanted.lookalike == msgspec.structs.replace(found.lookalike, edges=edges)
     return bool(getattr(wanted, name) == getattr(found, name))

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.api_client import ApiClient
+from service.cli_likeness import COMMANDS
 from service.cli_output import as_count, bar, print_json, say, stdout, table_of
 from service.cli_session import json_option, with_api
 
@@ -50,6 +51,10 @@ def _seed_options(command: Any) -> Any:
 @click.group()
 def lookalike() -> None:
     """People who resemble an audience."""
+
+
+for _command in COMMANDS:
+    lookalike.add_command(_command)
 
 
 @lookalike.command("preview")
@@ -124,7 +129,7 @@ def report_of(report: Mapping[str, Any], name: str, *, traits_max: int = TRAITS_
     ]
     if report["examples"]:
         people = [
-            {"likeness": each["likeness"], "reasons": " · ".join(each["reasons"]) or "-"}
+            {"likeness": f"{each['likeness']:.2f}", "reasons": " · ".join(each["reasons"]) or "-"}
             for each in report["examples"]
         ]
         columns = [("likeness", "likeness"), ("reasons", "why some of them, best to last")]

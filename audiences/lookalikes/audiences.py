@@ -12,7 +12,8 @@ import numpy as np
 from pyroaring import BitMap
 
 from audiences.lookalike_signatures import alike_pairs, token_table
-from matching.bitmaps import bitmap_of, ordinals_of
+from audiences.lookalikes.sample import steady_sample
+from matching.bitmaps import ordinals_of
 
 PEOPLE_SAMPLED: Final = 20_000
 CLOSE: Final = 0.1
@@ -33,7 +34,7 @@ def alike_audiences(
 ) -> tuple[AlikePair, ...]:
     """Give all pairs of audiences of at least so much likeness, the most alike first."""
     everybody = BitMap.union(BitMap(), *members.values())
-    sample = _sample(everybody)
+    sample = steady_sample(everybody, PEOPLE_SAMPLED)
     table = token_table([str(person) for person in sample])
     signed = {
         key: table.values[_places(sample, people)].min(axis=0)
@@ -46,17 +47,6 @@ def alike_audiences(
         if jaccard >= least:
             found.append(AlikePair(first=first, second=second, jaccard=round(jaccard, 6)))
     return tuple(sorted(found, key=lambda pair: (-pair.jaccard, pair.first, pair.second)))
-
-
-def _sample(people: BitMap) -> BitMap:
-    """Choose people by a hash of their ordinal, so that no order of arrival decides."""
-    ordinals = ordinals_of(people)
-    if len(ordinals) <= PEOPLE_SAMPLED:
-        return people
-    mixed = ordinals * np.uint32(0x9E3779B1)
-    mixed ^= mixed >> np.uint32(16)
-    mixed = mixed * np.uint32(0x85EBCA6B)
-    return bitmap_of(ordinals[np.argpartition(mixed, PEOPLE_SAMPLED)[:PEOPLE_SAMPLED]])
 
 
 def _places(sample: BitMap, people: BitMap) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

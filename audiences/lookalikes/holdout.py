@@ -11,11 +11,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from audiences.lookalike_signatures import Signatures, mean_similarity
-from audiences.lookalike_weights import BLEND, LookalikeMethod, Sample, TraitCounts, counted
+from audiences.lookalike_signatures import LowBytes, mean_agreement
+from audiences.lookalike_weights import (
+    BLEND,
+    LookalikeMethod,
+    TraitCounts,
+    counted,
+    score_together,
+)
 from audiences.lookalikes.likeness import Likeness, learn_likeness
 from audiences.lookalikes.panel import Panel
-from audiences.lookalikes.regression import STRENGTHS, regress
+from audiences.lookalikes.regression import STRENGTHS, Shared, regress, share_products
 from audiences.lookalikes.report import Baseline, HoldOut, Spread
 
 REPEATS: Final = 3
@@ -33,13 +39,21 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Repeat(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One hiding: who is ranked and hidden, and scores by name and by strength of regression."""
+    """One hiding: who is hidden of those ranked, and scores by name and strength of regression."""
 
     hidden: NDArray[np.bool_]
     stands_for: NDArray[np.float64]
-    ties: NDArray[np.float64]
     scores: dict[str, NDArray[np.float64]]
     by_strength: NDArray[np.float64]
+
+
+class Hidings(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Who of the panel stays seed in each repeat, what is counted then, and what all share."""
+
+    kept: tuple[NDArray[np.bool_], ...]
+    counts: tuple[TraitCounts, ...]
+    bytes: LowBytes
+    shared: Shared | None
 
 
 class HoldOuts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -73,7 +87,7 @@ class HoldOuts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         for each in self.repeats:
             scores = _scores(name, each, self.strength)
             asked = [LIFT_SHARE, *shares]
-            recalls = recall_at(scores, each.hidden, each.stands_for, asked, each.ties)
+            recalls = recall_at(scores, each.hidden, each.stands_for, asked)
             measured.append([auc(scores, each.hidden), *recalls])
         found = np.array(measured)
         return Trial(
@@ -89,27 +103,54 @@ class HoldOuts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def hold_out(
-    panel: Panel,
-    methods: Sequence[LookalikeMethod],
-    *,
-    in_all: NDArray[np.int64],
-    everybody: int,
-    signatures: Signatures,
-    rng: np.random.Generator,
+    panel: Panel, methods: Sequence[LookalikeMethod], hidings: Hidings, *, rng: np.random.Generator
 ) -> HoldOuts:
     """Rank the same hidden people by all methods and baselines, three times over."""
+    scores = _counted_scores(panel, hidings.counts)
+    held = np.diff(panel.rows.indptr).astype(np.float64)
     repeats = []
-    for _ in range(REPEATS):
-        kept = _keep(panel.is_seed, rng)
-        in_seed = np.bincount(panel.rows[kept].indices, minlength=panel.rows.shape[1])
-        counts = TraitCounts(
-            in_seed=in_seed.astype(np.int64),
-            in_all=in_all,
-            seed=int(kept.sum()),
-            everybody=everybody,
+    for kept, counts, by_count in zip(hidings.kept, hidings.counts, scores, strict=True):
+        # Why by lot: whoever scores the same stands in the order that is met here.
+        ranked = rng.permutation(np.flatnonzero(~kept))
+        hidden = panel.is_seed[ranked]
+        found = {name: standard(each[ranked], hidden) for name, each in by_count.items()}
+        found[Baseline.RANDOM.value] = rng.random(len(hidden))
+        found[Baseline.ACTIVITY_ONLY.value] = held[ranked]
+        if LookalikeMethod.MINHASH in methods:
+            alike = mean_agreement(hidings.bytes, hidings.bytes.only(kept))
+            found[LookalikeMethod.MINHASH.value] = standard(alike[ranked], hidden)
+        by_strength = np.zeros((0, 0))
+        if hidings.shared is not None:
+            by_strength = regress(counts, panel.sample(kept), hidings.shared).scores[ranked]
+        repeats.append(
+            Repeat(
+                hidden=hidden,
+                stands_for=np.where(hidden, panel.seed_stands_for, panel.other_stands_for),
+                scores=found,
+                by_strength=by_strength,
+            )
         )
-        repeats.append(_repeat(panel, panel.sample(kept), methods, counts, signatures, rng))
     return HoldOuts(repeats=tuple(repeats), strength=_best_strength(repeats))
+
+
+def hide(
+    panel: Panel,
+    methods: Sequence[LookalikeMethod],
+    counts: TraitCounts,
+    low_bytes: LowBytes,
+    rng: np.random.Generator,
+) -> Hidings:
+    """Choose who is hidden in each repeat, and lay out what all of them share."""
+    kept = tuple(_keep(panel.is_seed, rng) for _ in range(REPEATS))
+    # Why one product: traits by people times people by repeats counts every trait for all repeats.
+    in_seed = panel.columns.T @ np.stack(kept, axis=1).astype(np.float32)
+    told = [
+        msgspec.structs.replace(counts, in_seed=each.astype(np.int64), seed=int(stay.sum()))
+        for each, stay in zip(in_seed.T, kept, strict=True)
+    ]
+    learns = panel.learns and LEARNT & set(methods)
+    shared = share_products(panel.sample(panel.is_seed), [counts, *told]) if learns else None
+    return Hidings(kept=kept, counts=tuple(told), bytes=low_bytes, shared=shared)
 
 
 def _keep(is_seed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -121,45 +162,22 @@ def _keep(is_seed: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bo
     return kept
 
 
-def _repeat(
-    panel: Panel,
-    sample: Sample,
-    methods: Sequence[LookalikeMethod],
-    counts: TraitCounts,
-    signatures: Signatures,
-    rng: np.random.Generator,
-) -> Repeat:
-    ranked = ~sample.is_seed
-    hidden = panel.is_seed[ranked]
-    rows = panel.rows[ranked]
-    scores = {
-        Baseline.RANDOM.value: rng.random(len(hidden)),
-        Baseline.ACTIVITY_ONLY.value: np.diff(rows.indptr).astype(np.float64),
-    }
-    for method in (LookalikeMethod.LOGODDS, LookalikeMethod.IV):
-        found = counted(method, counts).score(rows, sample.fold[ranked])
-        scores[method.value] = standard(found, hidden)
-    if LookalikeMethod.MINHASH in methods:
-        alike = mean_similarity(_only(signatures, ranked), _only(signatures, sample.is_seed))
-        scores[LookalikeMethod.MINHASH.value] = standard(alike, hidden)
-    learns = panel.learns and LEARNT & set(methods)
-    return Repeat(
-        hidden=hidden,
-        stands_for=np.where(hidden, panel.seed_stands_for, panel.other_stands_for),
-        ties=rng.random(len(hidden)),
-        scores=scores,
-        by_strength=regress(counts, sample).scores[ranked] if learns else np.zeros((0, 0)),
+def _counted_scores(
+    panel: Panel, counted_in: Sequence[TraitCounts]
+) -> list[dict[str, NDArray[np.float64]]]:
+    """Score everybody on the panel by what each repeat counted, in one pass over their traits."""
+    methods = (LookalikeMethod.LOGODDS, LookalikeMethod.IV)
+    found = score_together(
+        [counted(method, counts) for counts in counted_in for method in methods], panel.rows
     )
+    each = iter(found.T)
+    return [{method.value: next(each) for method in methods} for _ in counted_in]
 
 
 def standard(scores: NDArray[Any], is_seed: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Give scores mean 0 and deviation 1 over the others."""
     others = scores[~is_seed]
     return np.asarray((scores - others.mean()) / (others.std() or 1.0), dtype=np.float64)
-
-
-def _only(signatures: Signatures, people: NDArray[np.bool_]) -> Signatures:
-    return Signatures(scheme=signatures.scheme, values=signatures.values[people])
 
 
 def _best_strength(repeats: Sequence[Repeat]) -> int:
@@ -198,10 +216,12 @@ def recall_at(
     hidden: NDArray[np.bool_],
     stands_for: NDArray[np.float64],
     shares: Sequence[float],
-    ties: NDArray[np.float64],
 ) -> list[float]:
-    """Give the share of hidden people in the best 1 %, 5 % ... of all that the panel stands for."""
-    order = np.lexsort((ties, -scores))
+    """Give the share of hidden people in the best 1 %, 5 % ... of all that the panel stands for.
+
+    Nobody may stand where they stand because they are hidden: equal scores are taken as they come.
+    """
+    order = np.argsort(-scores)
     people = np.cumsum(stands_for[order])
     found = np.concatenate([[0], np.cumsum(hidden[order])]) / hidden.sum()
     # Why the half: sums of weights are not exact, and a whole person must not be lost to rounding.

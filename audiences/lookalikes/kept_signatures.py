@@ -30,6 +30,19 @@ class KeptSignatures:
         """The signatures as they stand; those of dirty people may be too small."""
         return Signatures(scheme=self._table.scheme, values=self._values)
 
+    def settle(self, people: BitMap, table: TokenTable) -> None:
+        """Keep signatures of these people alone, by a table that may have grown at its end.
+
+        Who is new has no token yet, so that gaining all its tokens makes its signature.
+        """
+        self._table = table
+        ordinals = ordinals_of(people)
+        stay, there = np.isin(ordinals, self._ordinals), np.isin(self._ordinals, ordinals)
+        values = np.repeat(table.values[-1:], len(ordinals), axis=0)
+        values[stay] = self._values[there]
+        self._ordinals, self._values = ordinals, values
+        self.dirty &= people
+
     def gained(self, token: int, people: BitMap) -> None:
         """Add a token, a row of the table, to people: the minimum of both signatures."""
         places = self._places(people)

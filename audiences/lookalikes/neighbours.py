@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from audiences.lookalike_signatures import Signatures
+from audiences.lookalike_signatures import Signatures, check_scheme
 
 ROWS_PER_BAND: Final = 2
 MIX: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -39,19 +39,26 @@ def lay_bands(signatures: Signatures, *, rows: int = ROWS_PER_BAND) -> Bands:
 
 def nearest(bands: Bands, person: int, *, most: int = 100) -> list[tuple[int, float]]:
     """Give the places of the people most like the one at this place, with their likeness."""
-    values = bands.signatures.values
-    own = values[person]
-    if not bands.signatures.has_tokens()[person]:
+    own = Signatures(
+        scheme=bands.signatures.scheme, values=bands.signatures.values[person : person + 1]
+    )
+    found = nearest_to(bands, own, most=most + 1)
+    return [each for each in found if each[0] != person][:most]
+
+
+def nearest_to(bands: Bands, own: Signatures, *, most: int = 100) -> list[tuple[int, float]]:
+    """Give the places of the people most like one whose signature is given."""
+    check_scheme(own.scheme, bands.signatures.scheme)
+    if not own.has_tokens()[0]:
         return []
     rows = bands.signatures.scheme.num_perm // len(bands.keys)
     found = []
     for band, keys in enumerate(bands.keys):
-        key = _keys(own[np.newaxis, band * rows : (band + 1) * rows])[0]
+        key = _keys(own.values[:, band * rows : (band + 1) * rows])[0]
         first, last = np.searchsorted(keys, [key, key + np.uint64(1)])
         found.append(bands.order[band, first:last])
     candidates = np.unique(np.concatenate(found))
-    candidates = candidates[candidates != person]
-    alike = (values[candidates] == own).mean(axis=1)
+    alike = (bands.signatures.values[candidates] == own.values).mean(axis=1)
     best = np.argsort(-alike, kind="stable")[:most]
     return [(int(candidates[i]), float(alike[i])) for i in best]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 from scipy.sparse import csc_matrix, csr_matrix
 
-from audiences.lookalike_weights import SEED_FOR_LOGISTIC, Sample
+from audiences.lookalike_weights import SEED_FOR_LOGISTIC, Others, Sample
 from audiences.lookalikes.ranges import columns_of, fold_of
 from matching.bitmaps import bitmap_of, ordinals_of
 
@@ -39,7 +39,11 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def sample(self, is_seed: NDArray[np.bool_]) -> Sample:
         """Give everybody on the panel for learning, with those held to be seed."""
-        return Sample(rows=self.rows, columns=self.columns, is_seed=is_seed, fold=self.fold)
+        return Sample(columns=self.columns, is_seed=is_seed, fold=self.fold)
+
+    def others(self) -> Others:
+        """Give those who are not seed."""
+        return Others(rows=self.rows[~self.is_seed], fold=self.fold[~self.is_seed])
 
 
 def draw_panel(
@@ -49,13 +53,14 @@ def draw_panel(
     rng: np.random.Generator,
     *,
     others_max: int = OTHERS_SAMPLED_MAX,
+    gathered: tuple[BitMap, csc_matrix] | None = None,
 ) -> Panel:
-    """Sample people and gather their traits."""
+    """Sample people and gather their traits, from bitmaps or from where they were `gathered`."""
     seed_sample = _draw(seed, min(SEED_SAMPLED_MAX, others_max), rng)
     other_sample = _draw(others, others_max, rng)
     people = seed_sample | other_sample
     ordinals = ordinals_of(people)
-    columns = columns_of(people, traits)
+    columns = columns_of(people, traits) if gathered is None else _rows_of(people, *gathered)
     return Panel(
         ordinals=ordinals,
         rows=columns.tocsr(),
@@ -65,6 +70,12 @@ def draw_panel(
         seed_stands_for=len(seed) / len(seed_sample),
         other_stands_for=len(others) / len(other_sample),
     )
+
+
+def _rows_of(people: BitMap, gathered: BitMap, columns: csc_matrix) -> csc_matrix:
+    if people == gathered:
+        return columns
+    return columns[np.isin(ordinals_of(gathered), ordinals_of(people))]
 
 
 def _draw(people: BitMap, most: int, rng: np.random.Generator) -> BitMap:

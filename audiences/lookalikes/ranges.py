@@ -76,22 +76,25 @@ def ranges(people: BitMap, width: int) -> Iterator[BitMap]:
 def score_range(part: BitMap, traits: Sequence[BitMap], weights: Weights) -> NDArray[np.float32]:
     """Score the people of one range, in ordinal order."""
     ordinals = ordinals_of(part)
-    per_trait, roots = _per_trait(weights), weights.per_root.any()
+    per_trait = _per_trait(weights)
     sums = _sums(part, ordinals, traits, per_trait)
     folds = len(weights.linear)
-    fold = fold_of(ordinals) if folds > 1 else np.zeros(len(ordinals), dtype=np.uint8)
-    scores = sums[np.arange(len(sums)), fold] - weights.offset.astype(np.float32)[fold]
-    if roots:
-        scores += sums[:, folds] / np.sqrt(np.maximum(sums[:, folds + 1], 1))
+    if folds > 1:
+        fold = fold_of(ordinals)
+        scores = sums[:folds][fold, np.arange(len(fold))] - weights.offset.astype(np.float32)[fold]
+    else:
+        scores = sums[0] - np.float32(weights.offset[0])
+    if len(per_trait) > folds:
+        scores += sums[folds] / np.sqrt(np.maximum(sums[folds + 1], 1))
     return np.asarray(scores, dtype=np.float32)
 
 
 def _per_trait(weights: Weights) -> NDArray[np.float32]:
     """Lay out what a trait adds: its weight in each fold and, if asked for, per root, and one."""
-    columns = [*weights.linear]
+    rows = [*weights.linear]
     if weights.per_root.any():
-        columns += [weights.per_root, np.ones(len(weights.per_root))]
-    return np.stack(columns, axis=1).astype(np.float32)
+        rows += [weights.per_root, np.ones(len(weights.per_root))]
+    return np.stack(rows).astype(np.float32)
 
 
 def _sums(
@@ -103,26 +106,31 @@ def _sums(
     """Add up what all traits add to each person, some millions of pairs at a time."""
     first = int(ordinals[0])
     span = int(ordinals[-1]) - first + 1
-    sums = np.zeros((span, per_trait.shape[1]), dtype=np.float32)
-    useful = np.flatnonzero(per_trait.any(axis=1)).tolist()
+    sums = np.zeros((len(per_trait), span), dtype=np.float32)
+    useful = np.flatnonzero(per_trait.any(axis=0)).tolist()
     begin, entries, held = 0, 0, []
     for at, i in enumerate(useful, start=1):
         held.append(ordinals_of(traits[i] & part))
         entries += len(held[-1])
         if entries >= ENTRIES_AT_ONCE or at == len(useful):
-            sums += _added(held, first, span, per_trait[useful[begin:at]])
+            _add(sums, held, first, per_trait[:, useful[begin:at]])
             begin, entries, held = at, 0, []
-    return np.asarray(sums[ordinals - first])
+    return sums if span == len(ordinals) else sums[:, ordinals - np.uint32(first)]
 
 
-def _added(
-    held: Sequence[NDArray[np.uint32]], first: int, span: int, per_trait: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _add(
+    sums: NDArray[np.float32],
+    held: Sequence[NDArray[np.uint32]],
+    first: int,
+    per_trait: NDArray[np.float32],
+) -> None:
     starts = np.concatenate([[0], np.cumsum([len(each) for each in held])]).astype(np.int32)
     places = (np.concatenate(held) - np.uint32(first)).view(np.int32)
     ones = np.ones(len(places), dtype=np.float32)
-    by_trait = csc_matrix((ones, places, starts), shape=(span, len(held)))
-    return np.asarray(by_trait @ per_trait)
+    by_trait = csc_matrix((ones, places, starts), shape=(sums.shape[1], len(held)))
+    # Why one by one: several at once take scipy a call for each pair of person and trait.
+    for row in np.flatnonzero(per_trait.any(axis=1)):
+        sums[row] += by_trait @ np.ascontiguousarray(per_trait[row])
 
 
 def fold_of(ordinals: NDArray[np.uint32]) -> NDArray[np.uint8]:

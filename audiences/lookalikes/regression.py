@@ -4,21 +4,20 @@ In come counts and a sample; out go slopes per fold and strength, and scores of 
 Which strength is right is for the hold-out to say.
 """
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from audiences.lookalike_weights import FOLDS, Sample, TraitCounts, Weights, information
 
-LEARNT_MAX: Final = 10_000
-"""So many of the seed, and of the others of a fold, are learnt from: enough for 200 slopes."""
-
 STEPS_MAX: Final = 100
+LOOK_EVERY: Final = 8
 ACCURACY: Final = 1e-4
-TINY: Final = 1e-300
+TINY: Final = 1e-12
 
 
 class Strength(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +37,52 @@ STRENGTHS: Final = tuple(
 )
 
 
+class Moments(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """How many people, how often they hold each trait, and each two traits together."""
+
+    people: int
+    sums: NDArray[np.float64]
+    products: NDArray[np.float64]
+
+    def mean(self) -> NDArray[np.float64]:
+        """Give the share of people with each trait."""
+        return np.asarray(self.sums / self.people)
+
+    def spread(self) -> NDArray[np.float64]:
+        """Give the covariance."""
+        mean = self.mean()
+        return np.asarray(self.products / self.people - np.outer(mean, mean))
+
+    def less(self, some: "Moments") -> "Moments":
+        """Take some of these people away."""
+        return Moments(
+            people=self.people - some.people,
+            sums=self.sums - some.sums,
+            products=self.products - some.products,
+        )
+
+    def only(self, traits: NDArray[np.intp]) -> "Moments":
+        """Keep some traits, in their order."""
+        return Moments(
+            people=self.people,
+            sums=self.sums[traits],
+            products=self.products[np.ix_(traits, traits)],
+        )
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What all fits on one panel have in common: traits side by side, and sums over people.
+
+    `others` are apart by fold; `is_seed` tells the whole seed, of which a fit may hide some.
+    """
+
+    traits: NDArray[np.intp]
+    held: NDArray[np.float32]
+    is_seed: NDArray[np.bool_]
+    seed: Moments
+    others: tuple[Moments, ...]
+
+
 class Regressions(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Slopes [fold, trait, strength] on the traits `chosen`, and the scores of the whole sample."""
 
@@ -55,37 +100,74 @@ class Regressions(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
 
-def regress(counts: TraitCounts, sample: Sample) -> Regressions:
+def share_products(sample: Sample, counted: Sequence[TraitCounts]) -> Shared:
+    """Lay out the traits that any of some fits may choose, and add up what all fits share."""
+    traits = np.unique(np.concatenate([_most_telling(counts) for counts in counted]))
+    columns = sample.columns[:, traits]
+    held = np.zeros(columns.shape, dtype=np.float32)
+    held[columns.indices, np.repeat(np.arange(len(traits)), np.diff(columns.indptr))] = 1
+    others = [_moments(held[~sample.is_seed & (sample.fold == each)]) for each in range(FOLDS)]
+    return Shared(
+        traits=traits,
+        held=held,
+        is_seed=sample.is_seed,
+        seed=_moments(held[sample.is_seed]),
+        others=tuple(others),
+    )
+
+
+def regress(counts: TraitCounts, sample: Sample, shared: Shared | None = None) -> Regressions:
     """Fit every strength once per fold, on the seed and on the others of the *other* fold.
 
     The fit is the first Newton step of a logistic regression in which seed and others weigh the
     same, which is Fisher's discriminant. Further steps hardly change the ranking, and each would
     cost as much again for every strength. Scores have mean 0 and deviation 1 over the sampled
-    others.
+    others. Whoever is seed to `shared` and not to the sample is one of the others.
     """
-    most = max(each.traits for each in STRENGTHS)
-    chosen = np.argsort(-information(counts), kind="stable")[:most]
-    held = np.asarray(sample.columns[:, chosen].toarray(), dtype=np.float32)
-    seed = held[sample.is_seed][:LEARNT_MAX]
+    shared = shared or share_products(sample, [counts])
+    chosen = _most_telling(counts)
+    places = np.searchsorted(shared.traits, chosen)
+    hidden = shared.is_seed & ~sample.is_seed
+    hid = [_moments(shared.held[hidden & (sample.fold == each)]) for each in range(FOLDS)]
+    seed = shared.seed.less(_sum_of(hid)).only(places)
     slopes = np.zeros((FOLDS, len(chosen), len(STRENGTHS)))
     offset = np.zeros((FOLDS, len(STRENGTHS)))
-    scores = np.zeros((len(held), len(STRENGTHS)))
+    scores = np.zeros((len(shared.held), len(STRENGTHS)))
     for fold in range(FOLDS):
+        learnt = [
+            each for at in range(FOLDS) if at != fold for each in (shared.others[at], hid[at])
+        ]
+        others = _sum_of(learnt).only(places)
+        found = _discriminants(seed, others if others.people else seed)
         own = sample.fold == fold
-        others = held[~sample.is_seed & ~own][:LEARNT_MAX]
-        found = _discriminants(seed, others if len(others) else held)
-        mine = (held[own] @ found.astype(np.float32)).astype(np.float64)
-        everyday = mine[~sample.is_seed[own]]
-        mean, deviation = _mean_and_deviation(everyday)
+        spread_out = np.zeros((len(shared.traits), len(STRENGTHS)), dtype=np.float32)
+        spread_out[places] = found
+        mine = (shared.held[own] @ spread_out).astype(np.float64)
+        mean, deviation = _mean_and_deviation(mine[~sample.is_seed[own]])
         slopes[fold], offset[fold] = found / deviation, mean / deviation
         scores[own] = mine / deviation - offset[fold]
     return Regressions(chosen=chosen, slopes=slopes, offset=offset, scores=scores)
 
 
-def _discriminants(seed: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
+def _most_telling(counts: TraitCounts) -> NDArray[np.intp]:
+    most = max(each.traits for each in STRENGTHS)
+    return np.argsort(-information(counts), kind="stable")[:most]
+
+
+def _sum_of(some: Sequence[Moments]) -> Moments:
+    def add(one: Moments, other: Moments) -> Moments:
+        return Moments(
+            people=one.people + other.people,
+            sums=one.sums + other.sums,
+            products=one.products + other.products,
+        )
+
+    return reduce(add, some)
+
+
+def _discriminants(seed: Moments, others: Moments) -> NDArray[np.float64]:
     """Solve (half of both spreads + ridge) slopes = difference of the means, for each strength."""
-    (seed_mean, seed_spread), (mean, spread) = _moments(seed), _moments(others)
-    difference, both = seed_mean - mean, (seed_spread + spread) / 2
+    difference, both = seed.mean() - others.mean(), (seed.spread() + others.spread()) / 2
     found = np.zeros((len(difference), len(STRENGTHS)))
     for traits in {each.traits for each in STRENGTHS}:
         k = min(traits, len(difference))
@@ -93,40 +175,57 @@ def _discriminants(seed: NDArray[np.float32], others: NDArray[np.float32]) -> ND
         # Why the least: where all are alike nothing may be divided by nothing.
         unit = max(np.trace(both[:k, :k]) / k, 1e-6)
         ridges = np.array([STRENGTHS[i].ridge * unit for i in at])
-        found[:k, at] = _solve(both[:k, :k], ridges, difference[:k])
+        found[:k, at] = _solve(np.ascontiguousarray(both[:k, :k]), ridges, difference[:k])
     return found
 
 
 def _solve(
     spread: NDArray[np.float64], ridges: NDArray[np.float64], difference: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Solve for all ridges at once by conjugate gradients.
+    """Solve for all ridges at once, by Lanczos' steps: they are the same whatever the ridge.
 
-    A factorisation would be shared among threads, which wait for each other wherever the machine
-    has other work: on two busy cores that took eight times as long.
+    A factorisation would cost ten times as much, and would be shared among threads, which wait for
+    each other wherever the machine has other work.
     """
-    product = csr_matrix(spread)
+    length = float(np.linalg.norm(difference))
     found = np.zeros((len(difference), len(ridges)))
-    rest = np.repeat(difference[:, None], len(ridges), axis=1)
-    step, left = rest.copy(), (rest**2).sum(axis=0)
-    enough = left * ACCURACY**2
-    for _ in range(STEPS_MAX):
-        if (left <= enough).all():
-            break
-        bent = product @ step + step * ridges
-        length = left / np.maximum((step * bent).sum(axis=0), TINY)
-        found += step * length
-        rest = rest - bent * length
-        before, left = left, (rest**2).sum(axis=0)
-        step = rest + step * (left / np.maximum(before, TINY))
+    if not length:
+        return found
+    steps = min(STEPS_MAX, len(difference))
+    basis, along, across = np.zeros((steps, len(difference))), np.zeros(steps), np.zeros(steps)
+    step = difference / length
+    for i in range(steps):
+        basis[i] = step
+        bent = spread @ step
+        along[i] = bent @ step
+        # Why all earlier ones again: rounding would let them come back.
+        bent -= (basis[: i + 1] @ bent) @ basis[: i + 1]
+        across[i] = np.linalg.norm(bent)
+        is_last = i + 1 == steps or across[i] <= TINY
+        if is_last or (i + 1) % LOOK_EVERY == 0:
+            small = _of_three_diagonals(along[: i + 1], across[:i], ridges)
+            # Why the last row: times the next step's length it is what is left of the difference.
+            if is_last or (np.abs(small[-1]) * across[i] <= ACCURACY).all():
+                return np.asarray(length * (basis[: i + 1].T @ small))
+        step = bent / across[i]
     return found
 
 
-def _moments(held: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give mean and covariance; products of ones and noughts are exact in single precision."""
-    mean = held.mean(axis=0, dtype=np.float64)
-    products = (held.T @ held).astype(np.float64)
-    return mean, products / len(held) - np.outer(mean, mean)
+def _of_three_diagonals(
+    along: NDArray[np.float64], across: NDArray[np.float64], ridges: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Solve the small equations whose right side is 1 and noughts, for each ridge."""
+    bends, turned = np.linalg.eigh(np.diag(along) + np.diag(across, 1) + np.diag(across, -1))
+    return np.asarray(turned @ (turned[0][:, np.newaxis] / (bends[:, np.newaxis] + ridges)))
+
+
+def _moments(held: NDArray[np.float32]) -> Moments:
+    """Add up traits and their products; of ones and noughts both are exact in single precision."""
+    return Moments(
+        people=len(held),
+        sums=held.sum(axis=0, dtype=np.float64),
+        products=(held.T @ held).astype(np.float64),
+    )
 
 
 def _mean_and_deviation(

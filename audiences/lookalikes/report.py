@@ -153,7 +153,7 @@ def warn(
         text = f"{len(left_out)} traits were left out because they define the seed."
         warnings.append(LookalikeWarning(code=WarningCode.TRAITS_LEFT_OUT, text=text))
     if size < asked:
-        text = f"{asked} people were asked for, only {size} are left to choose from."
+        text = f"{asked:,} people were asked for, only {size:,} are left to choose from."
         warnings.append(LookalikeWarning(code=WarningCode.FEWER_THAN_ASKED, text=text))
     if size < SIZE_ADVISED:
         text = f"Campaigns seldom deliver to fewer than {SIZE_ADVISED:,} people: ask for more."

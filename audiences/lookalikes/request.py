@@ -22,8 +22,9 @@ class LookalikeRequest(
 ):
     """What to find: twins of an audience, so many, so many percent of the base, or so alike.
 
-    Without any size, 5 percent. `cut` is the first day of which nothing is to be known; `quick`
-    ranks by the 200 traits that tell most.
+    Without any size, 5 percent. `cut` is the first day of which nothing is to be known; `edges`
+    cut numbers in bins, those that are not named where fifths are now; `quick` ranks by the 200
+    traits that tell most.
     """
 
     seed: str
@@ -33,6 +34,7 @@ class LookalikeRequest(
     likeness: float | None = None
     exclude: tuple[str, ...] = ()
     cut: date | None = None
+    edges: dict[str, tuple[float, ...]] = {}
     allow_small: bool = False
     quick: bool = False
 
@@ -60,7 +62,7 @@ class NoUsableTraits(LookalikeError):
 def check_size(request: LookalikeRequest) -> None:
     """Refuse several sizes at once, and those that nobody or more than all would meet."""
     sizes = {"size": request.size, "percent": request.percent, "likeness": request.likeness}
-    given = [f"{name} {value}" for name, value in sizes.items() if value is not None]
+    given = [f"{name} {value:.10g}" for name, value in sizes.items() if value is not None]
     asked = f"Twins of {request.seed} were asked for with {' and '.join(given)}"
     if len(given) > 1:
         raise ContradictorySize(f"{asked}: give one of them.")
@@ -84,7 +86,8 @@ def check_seed(request: LookalikeRequest, seed: BitMap, base: BitMap, candidates
     """Refuse a seed that is nobody, everybody, or too few."""
     if not seed:
         raise SeedUnusable(
-            f"Seed {request.seed} has nobody in the base: build it, or choose another."
+            f"Seed {request.seed} has nobody whom lookalikes may use: build it, widen its rule, or "
+            "choose another audience."
         )
     if seed == base:
         raise SeedUnusable(
@@ -99,7 +102,8 @@ def check_seed(request: LookalikeRequest, seed: BitMap, base: BitMap, candidates
     if request.method is LookalikeMethod.LR:
         least = max(least, SEED_FOR_LOGISTIC)
     if len(seed) < least:
+        small = " or allow a small seed" if request.method != "lr" and least == SEED_LEAST else ""
         raise SeedTooSmall(
             f"Seed {request.seed} has fewer people than the {least} that method "
-            f"{request.method} needs: choose a wider audience."
+            f"{request.method} needs: choose a wider audience{small}."
         )

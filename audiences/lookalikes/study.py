@@ -15,18 +15,20 @@ from audiences.lookalike_signatures import (
     Signatures,
     TokenTable,
     fold_signatures,
+    low_bytes,
     mean_similarity,
     token_table,
 )
 from audiences.lookalike_weights import (
     BLEND,
     LookalikeMethod,
+    Others,
     Weights,
     counted,
     positive_information,
     z_sum,
 )
-from audiences.lookalikes.holdout import HoldOuts, hold_out
+from audiences.lookalikes.holdout import HoldOuts, hide, hold_out
 from audiences.lookalikes.likeness import Likeness
 from audiences.lookalikes.panel import OTHERS_SAMPLED_MAX, Panel, draw_panel
 from audiences.lookalikes.ranges import Ranking, rank_by_likeness, rank_by_weights
@@ -72,25 +74,31 @@ def study_seed(
     others_max: int = OTHERS_SAMPLED_MAX,
 ) -> Study:
     """Try the methods on hidden parts of the seed, and rank everybody by the one asked for."""
-    panel = draw_panel(seed, candidates, known.bitmaps, rng, others_max=others_max)
+    panel = draw_panel(
+        seed, candidates, known.bitmaps, rng, others_max=others_max, gathered=known.gathered
+    )
     sketch = _sketch(known, panel)
     methods = _methods_to_try(method, panel)
-    trials = hold_out(
-        panel,
-        methods,
-        in_all=known.counts.in_all,
-        everybody=known.counts.everybody,
-        signatures=sketch.panel,
-        rng=rng,
-    )
+    hidings = hide(panel, methods, known.counts, low_bytes(sketch.panel), rng)
+    trials = hold_out(panel, methods, hidings, rng=rng)
     chosen = trials.best(methods) if method is LookalikeMethod.AUTO else method
-    weights = _weights(chosen, known, panel, trials.strength)
+    others = panel.others()
+    learnt = (
+        regress(known.counts, panel.sample(panel.is_seed), hidings.shared).weights(
+            trials.strength, len(known.names)
+        )
+        if hidings.shared is not None
+        else None
+    )
+    weights = _weights(chosen, known, others, learnt)
+    if weights is not None and panel.other_stands_for >= FEW_OF_MANY:
+        weights = weights.merged()
     return Study(
         method=chosen,
         methods=tuple(methods),
         trials=trials,
         weights=weights,
-        ranking=_rank(candidates, known, weights, sketch, panel),
+        ranking=_rank(candidates, known, weights, sketch, panel, others),
         known=known,
     )
 
@@ -106,11 +114,16 @@ class _Sketch(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def _sketch(known: KnownTraits, panel: Panel) -> _Sketch:
     few = np.flatnonzero(known.counts.in_all <= COMMON_ABOVE * known.counts.everybody)
     table = token_table([known.names[i] for i in few])
-    rows = panel.columns[:, few].tocsr()
+    # Why one more number: every common trait is that token, which nobody is given.
+    token = np.full(len(known.names), len(few), dtype=np.int32)
+    token[few] = np.arange(len(few), dtype=np.int32)
+    tokens = token[panel.rows.indices]
+    used = tokens < len(few)
+    starts = np.concatenate([[0], np.cumsum(used, dtype=np.int64)])[panel.rows.indptr]
     return _Sketch(
         bitmaps=tuple(known.bitmaps[i] for i in few),
         table=table,
-        panel=fold_signatures(table, rows.indptr.astype(np.int64), rows.indices),
+        panel=fold_signatures(table, starts, tokens[used]),
     )
 
 
@@ -125,33 +138,38 @@ def _methods_to_try(method: LookalikeMethod, panel: Panel) -> list[LookalikeMeth
 
 
 def _weights(
-    method: LookalikeMethod, known: KnownTraits, panel: Panel, strength: int
+    method: LookalikeMethod, known: KnownTraits, others: Others, learnt: Weights | None
 ) -> Weights | None:
     """Find the weights of one method in units of the sampled others' deviation."""
     if method is LookalikeMethod.MINHASH:
         return None
-    sample = panel.sample(panel.is_seed)
     names = BLEND if method is LookalikeMethod.BLEND else {method.value: 1.0}
     parts = []
     for name, share in names.items():
         if name != LookalikeMethod.LR:
             parts.append((counted(LookalikeMethod(name), known.counts), share))
-        elif panel.learns:
-            learnt = regress(known.counts, sample).weights(strength, len(known.names))
+        elif learnt is not None:
             parts.append((learnt, share))
-    total = z_sum([(z_sum(parts, sample), 1.0)], sample)
-    return total.merged() if panel.other_stands_for >= FEW_OF_MANY else total
+    return z_sum([(z_sum(parts, others), 1.0)], others)
 
 
 def _rank(
-    candidates: BitMap, known: KnownTraits, weights: Weights | None, sketch: _Sketch, panel: Panel
+    candidates: BitMap,
+    known: KnownTraits,
+    weights: Weights | None,
+    sketch: _Sketch,
+    panel: Panel,
+    others: Others,
 ) -> Ranking:
     if weights is not None:
+        if panel.other_stands_for == 1:
+            scores = weights.score(others.rows, others.fold).astype(np.float32)
+            return Ranking(ordinals=panel.ordinals[~panel.is_seed], scores=scores)
         return rank_by_weights(candidates, known.bitmaps, weights)
     values = sketch.panel.values
     seed = Signatures(scheme=sketch.table.scheme, values=values[panel.is_seed])
-    others = Signatures(scheme=sketch.table.scheme, values=values[~panel.is_seed])
-    everyday = mean_similarity(others, seed)
+    rest = Signatures(scheme=sketch.table.scheme, values=values[~panel.is_seed])
+    everyday = mean_similarity(rest, seed)
     ranking = rank_by_likeness(candidates, sketch.bitmaps, sketch.table, seed)
     scores = (ranking.scores - everyday.mean()) / (everyday.std() or 1.0)
     return Ranking(ordinals=ranking.ordinals, scores=scores.astype(np.float32))

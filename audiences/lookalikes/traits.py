@@ -11,10 +11,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
+from scipy.sparse import csc_matrix
 
 from audiences.lookalike_weights import TraitCounts, information
+from audiences.lookalikes.ranges import columns_of
+from matching.bitmaps import ordinals_of
 
 RARE_BELOW: Final = 50
+GATHERED_WHOLE_MAX: Final = 30_000
+"""Of so few people every trait is read once and counted, tried and scored from there."""
 LEAK_SHARE: Final = 0.98
 LEAK_LIFT: Final = 20.0
 LEAK_LIFT_LEAST: Final = 2.0
@@ -30,6 +35,8 @@ class KnownTraits(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     counts: TraitCounts
     rare: int
     left_out: tuple[str, ...]
+    gathered: tuple[BitMap, csc_matrix] | None = None
+    """A small base and everybody's traits in it; of a large one there is only ever a sample."""
 
     def best(self, most: int) -> "KnownTraits":
         """Keep the traits that tell most of seed or not."""
@@ -41,6 +48,7 @@ class KnownTraits(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             names=tuple(self.names[i] for i in chosen),
             bitmaps=tuple(self.bitmaps[i] for i in chosen),
             counts=_only(self.counts, chosen),
+            gathered=self.gathered and (self.gathered[0], self.gathered[1][:, chosen]),
         )
 
 
@@ -58,12 +66,20 @@ def gather_traits(
     """
     # Why sorted: the same traits in another order must give the same twins.
     ordered = sorted(traits)
-    held = np.array([traits[name].intersection_cardinality(base) for name in ordered], dtype=int)
+    # Why their size first: most are too rare wherever their people are, and size costs nothing.
+    names = [name for name in ordered if len(traits[name]) >= rare_below]
+    held = _held_by(base, [traits[name] for name in names])
     frequent = np.flatnonzero(held >= rare_below)
-    names = [ordered[i] for i in frequent]
-    in_seed = [traits[name].intersection_cardinality(seed) for name in names]
+    names = [names[i] for i in frequent]
+    bitmaps = [traits[name] for name in names]
+    columns = columns_of(base, bitmaps) if len(base) <= GATHERED_WHOLE_MAX else None
+    if columns is None:
+        in_seed = _held_by(seed, bitmaps)
+    else:
+        is_seed = np.isin(ordinals_of(base), ordinals_of(seed)).astype(columns.dtype)
+        in_seed = columns.T @ is_seed
     counts = TraitCounts(
-        in_seed=np.array(in_seed, dtype=np.int64),
+        in_seed=in_seed.astype(np.int64),
         in_all=held[frequent].astype(np.int64),
         seed=len(seed),
         everybody=len(base),
@@ -77,7 +93,12 @@ def gather_traits(
         counts=_only(counts, kept),
         rare=len(ordered) - len(names),
         left_out=tuple(left_out),
+        gathered=None if columns is None else (base, columns[:, kept]),
     )
+
+
+def _held_by(people: BitMap, traits: Sequence[BitMap]) -> NDArray[np.int64]:
+    return np.array([trait.intersection_cardinality(people) for trait in traits], dtype=np.int64)
 
 
 def find_leaks(traits: Sequence[str], counts: TraitCounts) -> list[str]:

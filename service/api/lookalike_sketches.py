@@ -12,7 +12,7 @@ from audiences.exports.seats import Seat
 from audiences.lookalikes.audiences import LEAST, alike_audiences
 from audiences.lookalikes.sketches import Overlap, Sketch, compare_sketches, make_sketch
 from audiences.rounding import HIDDEN_BELOW
-from matching.bitmaps import mask_of
+from matching.bitmaps import bitmap_of, mask_of
 from matching.contact_profiles import SPACES
 from matching.people import Identity
 from service.api.auth import Scope, needs, sees_people
@@ -102,13 +102,15 @@ def _ids(engine: Any, seat: Seat, space: str, identity: Identity, key: str) -> l
     reachable = engine.reaches.of_seat(seat, people).by_status[Addressability.ADDRESSABLE]
     browsers = people.visitors_of(engine.builder.members(key) & reachable)
     allowed = browsers & engine.reaches.allowed(seat)
-    live = engine.reaches.live(seat)[seat.id_spaces.index(space)]
+    live = engine.reaches.carried(seat)[seat.id_spaces.index(space)]
     if not allowed or not live.visitors.size:
         return []
     first = int(min(allowed.min(), live.visitors.min()))
     size = int(max(allowed.max(), live.visitors.max())) - first + 1
     is_allowed = mask_of(allowed, first=first, size=size)[live.visitors - np.uint32(first)]
-    return [live.ids[row] for row in np.flatnonzero(is_allowed).tolist()]
+    ids = bitmap_of(live.id_ordinals[is_allowed])
+    pieces = engine.stores.partner_ids.texts.pieces(space, ids)
+    return sorted({text for piece in pieces for text in piece.ids.to_pylist()})
 
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (alike, sketch, compare)

@@ -4,7 +4,7 @@ In come criteria and a day to stop at, out goes one bitmap of persons per trait:
 told to be, numbers cut in bins, what events yield. Sensitive ones are left out; nothing is weighed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from pyroaring import BitMap
@@ -34,61 +34,93 @@ class PersonTraits:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._edges: dict[str, tuple[float, ...]] = {}
+        self._edges: tuple[tuple[int, object], dict[str, tuple[float, ...]]] = ((-1, None), {})
         self._kept: tuple[tuple[object, ...], dict[str, BitMap]] = ((), {})
 
+    def edges(self, criteria: Criteria, as_of_ms: int) -> dict[str, tuple[float, ...]]:
+        """Give where numbers are cut in bins: the same all day, however they move."""
+        found_for, known = self._edges
+        asked_for = (criteria.days.day(as_of_ms), criteria.world.data_version)
+        if found_for == asked_for:
+            return known
+        known = known if found_for[0] == asked_for[0] else {}
+        numbers = [each.trait for each in self._stores.traits.traits() if _is_binned(each)]
+        found = {
+            trait: known[trait] if trait in known else self._stores.tokens.edges(trait)
+            for trait in numbers
+        }
+        self._edges = (asked_for, found)
+        return found
+
     def gather(
-        self, criteria: Criteria, identity: Identity, as_of_ms: int, *, cut: int | None
+        self,
+        criteria: Criteria,
+        identity: Identity,
+        as_of_ms: int,
+        *,
+        cut: int | None,
+        edges: Mapping[str, tuple[float, ...]] | None = None,
     ) -> dict[str, BitMap]:
-        """Give the persons of each trait, of nothing recorded on the day of the cut or later."""
+        """Give the persons of each trait, of nothing recorded on the day of the cut or later.
+
+        Numbers are cut at the edges given, others at those of the day.
+        """
         version, day = criteria.world.data_version, criteria.days.day(as_of_ms)
-        key = (identity, criteria.people(identity).version, version, day, cut)
+        bounds = {**self.edges(criteria, as_of_ms), **(edges or {})}
+        people = criteria.people(identity)
+        key = (identity, people.version, version, day, cut, tuple(sorted(bounds.items())))
         kept_key, kept = self._kept
         if kept_key == key:
             return kept
         until_ms = as_of_ms if cut is None else min(criteria.days.start_ms(cut), as_of_ms)
         told = {
-            name: people
+            name: holders
             for trait in self._stores.traits.traits()
             if cut is None or trait.kind != COMPUTED_KIND
-            for name, people in self._told(trait, criteria, identity, as_of_ms)
+            for name, holders in self._told(trait, criteria, identity, as_of_ms, bounds)
         }
         found = self._stores.tokens.tokens(
-            criteria.people(identity),
+            people,
             since_ms=until_ms - HISTORY_DAYS * DAY_MS,
             until_ms=until_ms,
             extra=told,
         )
-        allowed = {name: people for name, people in found.items() if not is_sensitive(name)}
-        held = sum(len(people) for people in allowed.values())
+        allowed = {name: holders for name, holders in found.items() if not is_sensitive(name)}
+        held = sum(len(holders) for holders in allowed.values())
         self._kept = (key, allowed) if held <= KEPT_MAX else ((), {})
         return allowed
 
     def _told(
-        self, trait: TraitInfo, criteria: Criteria, identity: Identity, as_of_ms: int
+        self,
+        trait: TraitInfo,
+        criteria: Criteria,
+        identity: Identity,
+        as_of_ms: int,
+        bounds: Mapping[str, tuple[float, ...]],
     ) -> Iterator[tuple[str, BitMap]]:
-        if trait.kind == NUMBER_KIND and trait.values > NUMBERS_BINNED_ABOVE:
-            yield from self._bins(trait.trait, criteria, identity, as_of_ms)
+        if _is_binned(trait):
+            yield from _bins(trait.trait, bounds[trait.trait], criteria.leaf(identity, as_of_ms))
             return
         if trait.values > VALUES_MAX:
             return
         for each in criteria.trait_values(trait.trait, identity):
             yield f"{trait.trait}={each.value}", each.holders
 
-    def _bins(
-        self, trait: str, criteria: Criteria, identity: Identity, as_of_ms: int
-    ) -> Iterator[tuple[str, BitMap]]:
-        """Cut a number at bounds that stay as they were found first."""
-        if trait not in self._edges:
-            self._edges[trait] = self._stores.tokens.edges(trait)
-        leaf = criteria.leaf(identity, as_of_ms)
-        for name, low, next_ in bins_of(self._edges[trait]):
-            least = HasTrait(trait=trait, op=Op.EXISTS) if low is None else _at_least(trait, low)
-            people = leaf(least)
-            yield (
-                f"{trait}={name}",
-                people if next_ is None else people - leaf(_at_least(trait, next_)),
-            )
+
+def _is_binned(trait: TraitInfo) -> bool:
+    return trait.kind == NUMBER_KIND and trait.values > NUMBERS_BINNED_ABOVE
+
+
+def _bins(
+    trait: str, edges: tuple[float, ...], leaf: Callable[[HasTrait], BitMap]
+) -> Iterator[tuple[str, BitMap]]:
+    for name, low, next_ in bins_of(edges):
+        least = HasTrait(trait=trait, op=Op.EXISTS) if low is None else _at_least(trait, low)
+        people = leaf(least)
+        yield (
+            f"{trait}={name}",
+            people if next_ is None else people - leaf(_at_least(trait, next_)),
+        )
 
 
 def _at_least(trait: str, number: float) -> HasTrait:

@@ -1,12 +1,13 @@
 """Finds the members of lookalike audiences: gathers what is known of people, ranks them, remembers.
 
-Twins are found anew when their definition changes, once a day, and when somebody asks for it; in
-between a build keeps them, less those who left the base.
+Also finds people like one person. Twins are found anew when their definition changes, once a day,
+and when somebody asks for it; in between a build keeps them, less those who left the base.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
+from threading import Lock
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from audiences.calendar_days import date_of, day_of
 from audiences.criteria import Criteria
 from audiences.lookalike import Lookalike, LookalikeRequest, find_twins
 from audiences.lookalikes.guard import Defining, defining, seed_began
+from audiences.lookalikes.neighbourhood import Neighbour, Neighbourhood
 from audiences.lookalikes.report import LookalikeReport, LookalikeWarning, WarningCode
 from audiences.rule import Audience
 from matching.people import Identity
@@ -46,6 +48,8 @@ class Twins:
         self._suppressed = suppressed
         self._denied = denied
         self._traits = PersonTraits(stores)
+        self._neighbourhoods: dict[Identity, Neighbourhood] = {}
+        self._looking = Lock()
         self._found: dict[str, tuple[Audience, int, Lookalike]] = {}
         self._reported: deque[BitMap] = deque(maxlen=SEEDS_REMEMBERED)
 
@@ -96,7 +100,7 @@ class Twins:
         seed = self._members(request.seed) & base
         today = criteria.days.day(as_of_ms)
         cut = self._cut(request, today)
-        traits = self._traits.gather(criteria, identity, as_of_ms, cut=cut)
+        traits = self._traits.gather(criteria, identity, as_of_ms, cut=cut, edges=request.edges)
         made_of = self._defining(request.seed)
         found = find_twins(
             request,
@@ -108,6 +112,24 @@ class Twins:
             defining=[trait for trait in traits if made_of.holds(trait)],
         )
         return found if cut is None else _with_cut(found, date_of(cut), request.cut is not None)
+
+    def edges(self, as_of_ms: int) -> dict[str, tuple[float, ...]]:
+        """Give where numbers are cut in bins today, to be kept with what is saved."""
+        return self._traits.edges(self._criteria(), as_of_ms)
+
+    def like(
+        self, owners: Sequence[int], identity: Identity, as_of_ms: int, *, most: int
+    ) -> tuple[Neighbour, ...] | None:
+        """Give the people most like one, who has these ordinals; None if it may not be compared."""
+        base = self._base(identity) - self._suppressed()
+        person = next((each for each in owners if each in base), None)
+        if person is None:
+            return None
+        traits = self._traits.gather(self._criteria(), identity, as_of_ms, cut=None)
+        with self._looking:
+            known = self._neighbourhoods.setdefault(identity, Neighbourhood())
+            known.follow(base, traits)
+            return tuple(known.nearest(person, traits, most=most))
 
     def _base(self, identity: Identity) -> BitMap:
         """Give who may be found and learnt from: nobody whose consent forbids it, at any time."""

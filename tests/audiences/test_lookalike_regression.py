@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 
 from audiences.lookalike_weights import FOLDS, Sample, TraitCounts
-from audiences.lookalikes.regression import STRENGTHS, regress
+from audiences.lookalikes.regression import STRENGTHS, regress, share_products
 
 PEOPLE = 600
 
@@ -20,7 +20,7 @@ def sample_of(held: np.ndarray, is_seed: np.ndarray) -> tuple[Sample, TraitCount
         seed=int(is_seed.sum()),
         everybody=len(held),
     )
-    return Sample(rows=rows, columns=rows.tocsc(), is_seed=is_seed, fold=fold), counts
+    return Sample(columns=rows.tocsc(), is_seed=is_seed, fold=fold), counts
 
 
 def draw(traits: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +92,7 @@ def test_weights_give_the_scores_of_the_sample() -> None:
     found = regress(counts, sample)
     for i in (0, len(STRENGTHS) - 1):
         weights = found.weights(i, held.shape[1])
-        assert weights.score(sample.rows, sample.fold) == pytest.approx(
+        assert weights.score(sample.columns.tocsr(), sample.fold) == pytest.approx(
             found.scores[:, i], abs=1e-4
         )
 
@@ -112,3 +112,17 @@ def test_traits_without_any_difference_break_nothing() -> None:
     """Where all hold the same, all score the same."""
     sample, counts = sample_of(np.ones((80, 3), dtype=bool), np.arange(80) < 60)
     assert not regress(counts, sample).scores.any()
+
+
+def test_hiding_some_of_the_seed_is_as_if_they_had_never_been_seed() -> None:
+    """What fits share changes no fit: the hidden stand among the others of their fold."""
+    held, is_seed = draw(60)
+    whole, counts = sample_of(held, is_seed)
+    kept = is_seed & (np.random.default_rng(5).random(PEOPLE) < 0.8)
+    alone, counts_alone = sample_of(held, kept)
+    shared = share_products(whole, [counts, counts_alone])
+    together = regress(counts_alone, alone, shared)
+    expected = regress(counts_alone, alone)
+    assert together.chosen.tolist() == expected.chosen.tolist()
+    assert together.slopes == pytest.approx(expected.slopes, abs=1e-5)
+    assert together.scores == pytest.approx(expected.scores, abs=1e-4)

@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 from audiences.lookalike_weights import (
     FOLDS,
     LookalikeMethod,
+    Others,
     Sample,
     TraitCounts,
     Weights,
@@ -16,6 +17,7 @@ from audiences.lookalike_weights import (
     information,
     log_odds,
     positive_information,
+    score_together,
     z_sum,
 )
 from audiences.lookalikes.traits import find_leaks
@@ -33,10 +35,7 @@ def draw_sample(people: int = 400) -> tuple[Sample, TraitCounts]:
     chances = np.where(is_seed[:, None], [0.7, 0.2, 0.3, 0.4], [0.2, 0.2, 0.4, 0.4])
     rows = csr_matrix((rng.random((people, 4)) < chances).astype(np.float32))
     sample = Sample(
-        rows=rows,
-        columns=rows.tocsc(),
-        is_seed=is_seed,
-        fold=(np.arange(people) % FOLDS).astype(np.uint8),
+        columns=rows.tocsc(), is_seed=is_seed, fold=(np.arange(people) % FOLDS).astype(np.uint8)
     )
     dense = rows.toarray()
     counts = count(
@@ -76,7 +75,7 @@ def test_a_sum_adds_standardised_parts() -> None:
     """Parts of any scale score as their z-scores times their shares."""
     sample, counts = draw_sample()
     others = ~sample.is_seed
-    rows, fold = sample.rows[others], sample.fold[others]
+    rows, fold = sample.columns.tocsr()[others], sample.fold[others]
     parts = [
         (counted(LookalikeMethod.LOGODDS, counts), 2.0),
         (counted(LookalikeMethod.IV, counts), 1.0),
@@ -85,7 +84,9 @@ def test_a_sum_adds_standardised_parts() -> None:
     for part, share in parts:
         scores = part.score(rows, fold)
         expected += share * (scores - scores.mean()) / scores.std()
-    assert z_sum(parts, sample).score(rows, fold) == pytest.approx(expected)
+    assert z_sum(parts, Others(rows=rows, fold=fold)).score(rows, fold) == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_merged_weights_are_the_mean_of_the_folds() -> None:
@@ -96,10 +97,10 @@ def test_merged_weights_are_the_mean_of_the_folds() -> None:
         per_root=rng.normal(size=4),
         offset=rng.normal(size=FOLDS),
     )
-    sample, _ = draw_sample(40)
+    rows = draw_sample(40)[0].columns.tocsr()
     folds = [np.full(40, each, dtype=np.uint8) for each in range(FOLDS)]
-    expected = np.mean([weights.score(sample.rows, fold) for fold in folds], axis=0)
-    assert weights.merged().score(sample.rows, folds[0]) == pytest.approx(expected)
+    expected = np.mean([weights.score(rows, fold) for fold in folds], axis=0)
+    assert weights.merged().score(rows, folds[0]) == pytest.approx(expected, abs=1e-5)
 
 
 def test_score_divides_by_the_root_of_the_traits_held() -> None:
@@ -156,3 +157,16 @@ def test_a_wide_seed_has_no_leaks_by_size() -> None:
     """Where nearly everybody is seed, a trait of everybody is not taken for a leak."""
     counts = count([1700, 900], [1990, 920], seed=1720, everybody=2000)
     assert find_leaks(["a", "b"], counts) == []
+
+
+def test_many_weights_score_at_once_as_each_alone() -> None:
+    """One pass over the traits gives every part's own scores."""
+    sample, counts = draw_sample(60)
+    rows, fold = sample.columns.tocsr(), sample.fold
+    parts = [counted(LookalikeMethod(name), counts) for name in ("logodds", "iv")]
+    parts.append(Weights(linear=np.zeros((1, 4)), per_root=np.zeros(4), offset=np.array([0.25])))
+    expected = np.stack([part.score(rows, fold) for part in parts], axis=1)
+    assert score_together(parts, rows) == pytest.approx(expected)
+    by_hand = rows.toarray() @ parts[1].linear[0]
+    assert score_together(parts, rows)[:, 1] == pytest.approx(by_hand, abs=1e-6)
+    assert set(score_together(parts, rows)[:, 2]) == {-0.25}

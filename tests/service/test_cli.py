@@ -591,6 +591,40 @@ def test_a_lookalike_takes_one_size(api: StandInApi) -> None:
     ]
 
 
+def test_bins_of_a_saved_lookalike_are_no_change(api: StandInApi, tmp_path: Path) -> None:
+    """The server keeps where numbers were cut; a file that does not say so plans nothing."""
+    twins = {"seed": "a", "percent": 5.0}
+    for name in ("kept", "other"):
+        definition = {"name": name, "lookalike": twins}
+        (tmp_path / f"{name}.json").write_bytes(msgspec.json.encode(definition))
+    edges = {"edges": {"age": [25.0, 40.0]}}
+    existing = [
+        {"key": "kept", "name": "kept", "lookalike": twins | edges},
+        {"key": "other", "name": "other", "lookalike": twins | edges | {"percent": 6.0}},
+    ]
+    api.routes["GET /api/audiences"] = [(200, {"audiences": existing})]
+    planned = msgspec.json.decode(run(api, "audience", "plan", tmp_path, "--json").stdout)
+    assert [(each["key"], each["change"]) for each in planned] == [
+        ("kept", "same"),
+        ("other", "changed"),
+    ]
+
+
+def test_a_sketch_is_written_to_its_file(api: StandInApi, tmp_path: Path) -> None:
+    """The salt is read from a file and sent without its line end; what comes back is kept."""
+    sketch = {"id_space": "xandr", "people": 3_000, "signature": "AAAA"}
+    api.routes["POST /api/lookalikes/sketch"] = [(200, sketch)]
+    (tmp_path / "salt").write_text("sixteen letters!\n")
+    args = ("--seat", "xandr_958", "--salt-file", tmp_path / "salt", "--out", tmp_path / "out")
+    result = run(api, "lookalike", "sketch", "a", *args)
+    assert result.exit_code == 0
+    assert msgspec.json.decode((tmp_path / "out").read_bytes()) == sketch
+    assert "3,000 ids of xandr" in result.stderr
+    assert api.bodies("POST", "/api/lookalikes/sketch") == [
+        {"audience": "a", "seat": "xandr_958", "salt": "sixteen letters!"}
+    ]
+
+
 def test_a_key_is_printed_alone(api: StandInApi) -> None:
     """The key itself is the only data on stdout."""
     api.routes["POST /api/keys"] = [(201, {"id": 1, "key": "jk_1"})]

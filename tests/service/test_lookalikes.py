@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import msgspec
 import pytest
+from click.testing import CliRunner
 from running_service import SERVER_KEY
+
+from audiences.lookalikes.sketches import make_sketch
+from service.cli_lookalikes import lookalike
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
@@ -234,3 +239,70 @@ def test_twins_are_saved_by_likeness(served: Any) -> None:
     why = served.call("GET", f"/api/audiences/alike-enough/people/{crm_id}")
     assert why["member"]
     assert 1 <= len(why["alike_by"]) <= 3
+
+
+def test_numbers_stay_cut_where_they_were_when_saved(served: Any) -> None:
+    """Bins are kept with what is saved, also after a new build; a new save takes those of today."""
+    body = {"name": "By age", "seed": "joined", "method": "iv", "edges": {"age": [25, 41]}}
+    kept = {"age=25 to below 41", "age=41 and more", "age=below 25"}
+
+    def ages() -> set[str]:
+        report = served.call("GET", "/api/lookalikes/by-age")
+        return {each["trait"] for each in report["traits"] if each["trait"].startswith("age=")}
+
+    served.call("PUT", "/api/lookalikes/by-age", json=body)
+    assert ages() & kept
+    served.runs("/api/audiences/by-age/build")
+    assert ages() <= kept
+    del body["edges"]
+    served.call("PUT", "/api/lookalikes/by-age", json=body)
+    edges = served.call("GET", "/api/audiences/by-age")["lookalike"]["edges"]["age"]
+    assert len(edges) == 4
+    assert not ages() <= kept
+
+
+def test_people_like_a_person_are_named(served: Any) -> None:
+    """A cyclist's nearest share what a cyclist has, and are named by CRM id with the likeness."""
+    found = served.call("GET", "/api/lookalikes/like/7?most=5")
+    assert len(found["people"]) == 5
+    assert "7" not in {each["crm_id"] for each in found["people"]}
+    likeness = [each["likeness"] for each in found["people"]]
+    assert likeness == sorted(likeness, reverse=True)
+    assert all(each["shared"] for each in found["people"])
+    assert served.api.get("/api/lookalikes/like/nobody").status_code == httpx.codes.NOT_FOUND
+    key = served.call("POST", "/api/keys", json={"name": "r", "scopes": ["audiences:read"]})["key"]
+    refused = httpx.get(
+        f"{served.url}/api/lookalikes/like/7", headers={"Authorization": f"Bearer {key}"}
+    )
+    assert refused.status_code == httpx.codes.FORBIDDEN
+
+
+def test_the_command_line_finds_neighbours_and_compares_sketches(
+    served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`like` prints people, `overlap` an estimate with bounds, `sketch` why it refuses."""
+    monkeypatch.setenv("JUMELLE_URL", served.url)
+    monkeypatch.setenv(
+        "JUMELLE_API_KEY", served.api.headers["Authorization"].removeprefix("Bearer ")
+    )
+
+    def said(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(lookalike, arguments)
+        return result.exit_code, " ".join(result.output.split())
+
+    code, text = said("like", "7", "--most", "3")
+    assert (code, "people like 7" in text) == (0, True), text
+    assert said("like", "nobody")[0] == 3
+    ids = {name: range(first, first + 6_000) for name, first in (("ours", 0), ("theirs", 3_000))}
+    for name, numbers in ids.items():
+        sketch = make_sketch(map(str, numbers), id_space="xandr", salt="a salt agreed upon")
+        (tmp_path / name).write_bytes(msgspec.json.encode(sketch))
+    code, text = said("overlap", str(tmp_path / "ours"), str(tmp_path / "theirs"))
+    assert (code, "people are in both" in text) == (0, True), text
+    (tmp_path / "salt").write_text("a salt agreed upon\n")
+    salt = ["--salt-file", str(tmp_path / "salt")]
+    asked = ["sketch", "joined", "--seat", "xandr_958", *salt, "--out", str(tmp_path / "out")]
+    code, text = said(*asked)
+    assert (code, "needs 2,560 ids" in text) == (1, True), text
+    assert not (tmp_path / "out").exists()
+    assert said("overlap", str(tmp_path / "salt"), str(tmp_path / "ours"))[0] == 1
