@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from pyroaring import BitMap
 from readme_row import write_row
 
 from matching.ids import VISITOR_FIRST
@@ -126,9 +127,10 @@ def _ask(client: Any) -> dict[str, float]:
         "10,000 ids by ordinal": median_s(
             lambda number: store.ids_of(range(some[number] + 1, some[number] + 10_001))
         ),
-        f"a seat's {PER_PARTNER:,} live ids": median_s(
-            lambda _: store.live("partner_1", **life), 3
+        f"who carries a seat's {PER_PARTNER:,} ids": median_s(
+            lambda _: store.states.read("partner_1", as_of_ms=NOW_MS), 3
         ),
+        "their texts": median_s(lambda _: _read_texts(store), 3),
         "the visitors of a partner": median_s(
             lambda _: store.visitors_with("partner_1", **life), 3
         ),
@@ -139,6 +141,11 @@ def _ask(client: Any) -> dict[str, float]:
     assert first.offered == PER_PARTNER * 8 // 5
     assert abs(first.match_rate - 0.625) < 1e-6, first.match_rate
     return times
+
+
+def _read_texts(store: PartnerIdsStore) -> None:
+    ids = BitMap(range(1 + PER_PARTNER, 1 + 2 * PER_PARTNER))
+    assert sum(len(piece.ids) for piece in store.texts.pieces("partner_1", ids)) == PER_PARTNER
 
 
 def _said(seconds: float) -> str:

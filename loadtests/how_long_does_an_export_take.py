@@ -3,7 +3,9 @@
 Everybody is sent to a Xandr seat, text in gzip, with ledger and manifest; then a hundredth changes.
 The reference reads the whole id column and puts it through the same compression into one file: CPU
 seconds of both, alternated, each size in a process of its own whose memory is told.
-Run: `uv run python loadtests/THIS [IDS]...`; `--row` writes its row into README.md.
+With `--formats` the first size goes to a seat of each format instead, in gzip where the format
+leaves that to the file. Run: `uv run python loadtests/THIS [IDS]...`; `--row` writes its row into
+README.md.
 """
 
 import resource
@@ -29,16 +31,18 @@ from audiences.exports.report import ExportReport, ExportStatus
 from audiences.exports.run import export_seat
 from audiences.exports.seat import Seat
 from audiences.exports.seat_state import Activation
-from audiences.exports.seats import load_seats
+from audiences.exports.seats import load_seats, read_seats
 from audiences.exports.wanted import Who
 from matching.ids import VISITOR_FIRST
-from matching.partner_ids_store import PartnerIdsStore
+from matching.partner_ids_store import DAY_MS, CarriedIds, PartnerIdsStore
 from matching.people import Identity, People
 from service.engine.clickhouse import ClickHouse
 from service.engine.migrate import migrate
+from service.engine.reach_facts import are_carried_by_few
 
 SIZES: Final = [int(each) for each in sys.argv[1:] if each.isdigit()] or [1_000_000, 10_000_000]
 TIMES: Final = 3
+LIVES_DAYS: Final = 30
 NOW_MS: Final = 1_795_348_800_000
 LEVEL: Final = 6
 BLOCK_BYTES: Final = 1 << 20
@@ -70,7 +74,12 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> None:
     """Fill and measure each size, print all."""
-    found = [_in_another_process(size) for size in SIZES]
+    if "--formats" in sys.argv:
+        print(_in_another_process(SIZES[0], "formats"))
+        return
+    found = [
+        msgspec.json.decode(_in_another_process(size, "measure"), type=Measured) for size in SIZES
+    ]
     figure = "; ".join(map(_told, found))
     if len(found) > 1:
         grown = found[-1].peak_mib - found[0].peak_mib
@@ -93,12 +102,12 @@ def _told(found: Measured) -> str:
     )
 
 
-def _in_another_process(size: int) -> Measured:
+def _in_another_process(size: int, do: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        for step in ("fill", "measure"):
+        for step in ("fill", do):
             asked = [sys.executable, __file__, step, folder, str(size)]
-            done = subprocess.run(asked, check=True, stdout=subprocess.PIPE)
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Measured)
+            done = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
 
 
 def fill(folder: Path, size: int) -> None:
@@ -116,14 +125,17 @@ def measure(folder: Path, size: int) -> Measured:
     clickhouse = ClickHouse(folder, url="", threads=2)
     world = World(clickhouse.client(), folder, size)
     before = _rss_mib()
-    reference, export, gathering = [], [], []
+    _stream_column(clickhouse.client(), folder)
+    _forget_peak()
+    reference, export, gathering, peaks = [], [], [], []
     for number in range(TIMES if size <= 1_000_000 else 1):
         reference.append(_cpu_s(lambda: _stream_column(clickhouse.client(), folder)))
+        _forget_peak()
         export.append(_cpu_s(lambda number=number: world.export(number, world.everybody)))
         gathering.append(world.gathering_s)
+        peaks.append(_peak_mib())
     changed = world.everybody - BitMap(range(VISITOR_FIRST, VISITOR_FIRST + size // 100))
     delta = _cpu_s(lambda: world.export(0, changed))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     clickhouse.close()
     return Measured(
         ids=size,
@@ -132,8 +144,67 @@ def measure(folder: Path, size: int) -> Measured:
         gathering_s=statistics.median(gathering),
         delta_s=delta,
         before_mib=before,
-        peak_mib=peak,
+        peak_mib=max(peaks),
     )
+
+
+def measure_formats(folder: Path, size: int) -> None:
+    """Send everybody to a seat of each format and print its share of the reference."""
+    clickhouse = ClickHouse(folder, url="", threads=2)
+    world = World(clickhouse.client(), folder, size)
+    reference = statistics.median(
+        _cpu_s(lambda: _stream_column(clickhouse.client(), folder)) for _ in range(TIMES)
+    )
+    print(f"{size:,} ids; the id column {reference:.1f} CPU s")
+    for number, (name, seat) in enumerate(seats_of_formats().items(), 100):
+        world.seat = seat
+        took = min(
+            _cpu_s(lambda key=key: world.export(key, world.everybody))
+            for key in (number, number + 100)
+        )
+        print(f"{name:24} {took:5.1f} CPU s {took / reference:5.2f}", flush=True)
+    clickhouse.close()
+
+
+def seats_of_formats() -> dict[str, Seat]:
+    """Make a seat of each format that takes the ids of this test."""
+    config = Path(service.__file__).parent / "example_config"
+    known = {each.key: each for each in load_seats(config)}
+    known |= {each.key: each for each in read_seats(config / "seat_templates")}
+    own: dict[str, dict[str, Any]] = {
+        "xandr_958": {},
+        "xandr_avro": {"format.id_types": {"xandr": {"branch": "anid"}}},
+        "ttd_first_party": {"format.id_keys": {"xandr": "TDID"}},
+        "adobe_audience_manager": {},
+        "beeswax": {},
+        "ttd_crm": {},
+        "pixel_csv": {},
+        "google_bulk": {"format.id_types": {"xandr": "GOOGLE_USER_ID"}},
+        "google_data_manager": {"format.members": {"xandr": "google_user_id"}},
+        "criteo": {"format.id_types": {}},
+    }
+    found = {key: _loose(known[key], changes) for key, changes in own.items()}
+    columns = msgspec.to_builtins(known["pixel_csv"].format)["columns"]
+    for kind in ("ndjson", "parquet"):
+        form = {"kind": kind, "columns": columns}
+        plain = "none" if kind == "parquet" else "gzip"
+        changes = {"format": form, "file.compression": plain, "file.max_bytes": 0}
+        found[kind] = _loose(known["pixel_csv"], changes)
+    return found
+
+
+def _loose(seat: Seat, changes: dict[str, Any]) -> Seat:
+    """Change values of a seat by their dotted places."""
+    data = msgspec.to_builtins(seat)
+    common = {"id_spaces": ("xandr",), "ids": {}, "file.id_space_names": {}, "min_size": 1}
+    packed = {"file.compression": "gzip"}
+    for place, value in (common | packed | changes).items():
+        *way, last = place.split(".")
+        target = data
+        for name in way:
+            target = target[name]
+        target[last] = value
+    return msgspec.convert(data, Seat)
 
 
 class World:
@@ -152,14 +223,14 @@ class World:
             customer_of=np.zeros(size, dtype=np.uint32),
         )
         seats = load_seats(Path(service.__file__).parent / "example_config")
-        self._seat = next(each for each in seats if each.key == "xandr_958")
+        self.seat = next(each for each in seats if each.key == "xandr_958")
 
     def export(self, number: int, members: BitMap) -> ExportReport:
         """Export these people to a seat of this number."""
         self._run += 1
-        seat: Seat = msgspec.structs.replace(self._seat, key=f"xandr_{number}")
+        seat: Seat = msgspec.structs.replace(self.seat, key=f"xandr_{number}")
         began = time.process_time()
-        live = self._ids.live("xandr", as_of_ms=NOW_MS, lives_days=30)
+        live = self._carried()
         self.gathering_s = time.process_time() - began
         report = export_seat(
             seat,
@@ -172,7 +243,7 @@ class World:
                 suppressed=BitMap(),
                 holdout_key=bytes(16),
             ),
-            texts=lambda ordinals: self._ids.ids_of(list(ordinals)),
+            texts=self._ids.texts,
             store=self._store,
             out_dir=self._folder / "exports",
             run=self._run,
@@ -180,6 +251,15 @@ class World:
         )
         assert report.status is ExportStatus.PUBLISHED, report.reason
         return report
+
+    def _carried(self) -> CarriedIds:
+        """Read who carries which id, as the service does for previews and exports alike."""
+        states = self._ids.states.read("xandr", as_of_ms=NOW_MS)
+        is_live = states.is_stored & (states.at_ms >= NOW_MS - LIVES_DAYS * DAY_MS)
+        is_live[is_live] = are_carried_by_few(states.id_ordinals[is_live])
+        return CarriedIds(
+            visitors=states.visitors[is_live], id_ordinals=states.id_ordinals[is_live]
+        )
 
 
 def _stream_column(client: Any, folder: Path) -> None:
@@ -202,9 +282,21 @@ def _rss_mib() -> float:
     return pages * resource.getpagesize() / 1024 / 1024
 
 
+def _forget_peak() -> None:
+    """Let the kernel begin anew: the reference's own memory is not the export's."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mib() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["fill"]:
         fill(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1:2] == ["formats"]:
+        measure_formats(Path(sys.argv[2]), int(sys.argv[3]))
     elif sys.argv[1:2] == ["measure"]:
         print(msgspec.json.encode(measure(Path(sys.argv[2]), int(sys.argv[3]))).decode())
     else:

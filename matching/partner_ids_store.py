@@ -17,6 +17,7 @@ from pyroaring import BitMap
 from matching.bitmaps import bitmap_of
 from matching.id_ordinals_store import IdOrdinalsStore
 from matching.id_states_store import IdStatesStore
+from matching.id_texts_store import IdTextsStore
 from matching.ids import CUSTOMER_FIRST, ORDINAL_LAST, VISITOR_FIRST
 from matching.partner_answers_store import PartnerAnswersStore
 from matching.partner_facts import VISITORS_PER_ID_MAX
@@ -123,6 +124,7 @@ class PartnerIdsStore:
         self._ordinals = IdOrdinalsStore(client)
         self.answers = PartnerAnswersStore(client, self._ordinals.suspects)
         self.states = IdStatesStore(client, self._ordinals.shared)
+        self.texts = IdTextsStore(client)
         self._lock = threading.RLock()
 
     def open(self) -> None:

@@ -29,6 +29,15 @@ SEGMENTS = [
     ("held", "held then"),
 ]
 
+ACTIVATED = [
+    ("audience", "audience"),
+    ("segment", "segment"),
+    ("expires_days", "days"),
+    ("holdout_percent", "held out %"),
+    ("ids", "ids held"),
+    ("sent_on", "sent on"),
+]
+
 
 @click.group()
 def seat() -> None:
@@ -62,10 +71,20 @@ def seat_show(api: ApiClient, key: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_facts({name: value for name, value in found.items() if name != "activations"})
-    columns = [("audience", "audience"), ("segment", "segment"), ("expires_days", "days")]
-    columns.append(("holdout_percent", "held out %"))
-    print_table(found.get("activations", []), columns)
+    lists = {"activations", "segments", "questions"}
+    facts = {name: value for name, value in found.items() if name not in lists}
+    # Why text: a run is named by it, so it is copied, not read.
+    print_facts(facts | {"published_run": str(found["published_run"] or "none")})
+    print_table(_activated(found), ACTIVATED)
+    for question in found["questions"]:
+        click.echo(question)
+
+
+def _activated(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Join what fills each segment and what the segment holds, withdrawn ones too."""
+    held = {each["segment"]: each for each in found["segments"]}
+    rows = [{**held.pop(each["segment"], {"ids": 0}), **each} for each in found["activations"]]
+    return rows + [{**each, "audience": "(none: leaves)"} for each in held.values()]
 
 
 @click.group()
@@ -106,7 +125,7 @@ def export_run(
     else:
         print_table(done["seats"], FILES)
         print_table(_segments(done), SEGMENTS)
-    _check(run, done)
+    _check(run, done, is_held_by_hand=hold)
 
 
 def _start(
@@ -128,7 +147,7 @@ def _segments(done: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _check(run: str | int, done: dict[str, Any]) -> None:
+def _check(run: str | int, done: dict[str, Any], *, is_held_by_hand: bool) -> None:
     """End with the exit code of what failed or was held."""
     failed = [each["seat"] for each in done["seats"] if each["status"] == "failed"]
     if failed or done["status"] == "failed":
@@ -136,11 +155,15 @@ def _check(run: str | int, done: dict[str, Any]) -> None:
         kind = CommandError if whole else PartlyDoneError
         raise kind(f"export {run}: failed for {', '.join(failed) or 'all seats'}")
     held = [each["seat"] for each in done["seats"] if each["status"] == "held"]
-    if held:
-        raise PartlyDoneError(
-            f"export {run}: held for {', '.join(held)}; see why above, or what would go by "
-            "`jumelle export run SEAT --dry-run --release`; let it go by `--release` alone"
-        )
+    if not held:
+        return
+    said = (
+        f"export {run}: held for {', '.join(held)}; see why above, or what would go by "
+        "`jumelle export run SEAT --dry-run --release`; let it go by `--release` alone"
+    )
+    if not is_held_by_hand:
+        raise PartlyDoneError(said)
+    click.echo(said, err=True)
 
 
 @export.command("list")
@@ -153,7 +176,8 @@ def export_list(api: ApiClient, as_json: bool) -> None:
         print_json(answer)
         return
     columns = [("run", "run"), ("seat", "seat"), ("status", "status"), ("at", "at")]
-    print_table(answer["exports"], columns)
+    # Why text: `export show` wants the number without commas.
+    print_table([{**each, "run": str(each["run"])} for each in answer["exports"]], columns)
 
 
 @export.command("show")

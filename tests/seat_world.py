@@ -1,12 +1,14 @@
 """A small world around one seat, and the partner who applies its files: for the tests of runs."""
 
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pyroaring import BitMap
 
 from audiences.exports.export_store import ExportStore
@@ -22,6 +24,7 @@ from audiences.exports.seat_state import Activation, Asked, IdText
 from audiences.exports.seats import Seat
 from audiences.exports.wanted import Who
 from audiences.rule import Audience
+from matching.id_texts_store import IdTexts
 from matching.ids import VISITOR_FIRST
 from matching.partner_ids_store import LiveIds
 from matching.people import Identity, People
@@ -80,7 +83,7 @@ class World:
             self.seat,
             activations=self.activations,
             who=self.who(self.live()),
-            texts=self._texts,
+            texts=self.texts(),
             store=self.store,
             out_dir=self.out_dir,
             run=run,
@@ -114,6 +117,17 @@ class World:
         for text in self.carried.values():
             self.ordinals.setdefault(text, len(self.ordinals) + 1)
         return self._make_live(list(self.carried.items()), self.ordinals)
+
+    def texts(self) -> "Named":
+        """Give what ids are called; those of the erased nobody knows."""
+        space = self.seat.id_spaces[0]
+        return Named(
+            {
+                ordinal: (space, text)
+                for text, ordinal in self.ordinals.items()
+                if ordinal not in self.erased
+            }
+        )
 
     def people(self) -> People:
         """Give people who are one visitor each."""
@@ -192,13 +206,44 @@ class World:
         members = self.members.get(audience)
         return None if members is None else (self.people(), visitors(members))
 
-    def _texts(self, ids: BitMap) -> dict[int, tuple[str, str]]:
-        space = self.seat.id_spaces[0]
-        return {
-            ordinal: (space, text)
-            for text, ordinal in self.ordinals.items()
-            if ordinal in ids and ordinal not in self.erased
-        }
+
+class Named:
+    """What ids are called, by ordinal: id space and text."""
+
+    def __init__(self, names: Mapping[int, tuple[str, str]]) -> None:
+        self._names = names
+
+    def pieces(self, id_space: str, id_ordinals: BitMap) -> Iterator[IdTexts]:
+        """Give the texts of one id space one by one, the highest ordinal first."""
+        for ordinal in sorted(self._names.keys() & set(id_ordinals), reverse=True):
+            space, text = self._names[ordinal]
+            if space == id_space:
+                yield texts_of({ordinal: text})
+
+    def odd(self, id_space: str, id_ordinals: BitMap) -> Iterator[IdTexts]:
+        """Give those that hold more than letters and digits of ASCII."""
+        for piece in self.pieces(id_space, id_ordinals):
+            if not re.fullmatch("[0-9A-Za-z]*", piece.ids[0].as_py()):
+                yield piece
+
+    def named(self, id_spaces: Sequence[str], id_ordinals: BitMap) -> BitMap:
+        """Give those that have a text."""
+        known = {each for each, (space, _) in self._names.items() if space in id_spaces}
+        return BitMap(known) & id_ordinals
+
+    def ordinals_of(self, id_space: str, ids: Sequence[str]) -> BitMap:
+        """Give the ordinals of texts."""
+        return BitMap(
+            each for each, (space, text) in self._names.items() if space == id_space and text in ids
+        )
+
+
+def texts_of(texts: Mapping[int, str]) -> IdTexts:
+    """Make a piece of texts by ordinal."""
+    return IdTexts(
+        id_ordinals=np.array(list(texts), dtype=np.uint32),
+        ids=pa.array(list(texts.values()), type=pa.string()),
+    )
 
 
 def live_ids(carried: Sequence[tuple[int, str]], ordinals: Mapping[str, int]) -> LiveIds:

@@ -5,30 +5,22 @@ segment, a report of each, and why anything waits. Nothing here touches files or
 """
 
 import datetime as dt
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from audiences.exports.alarm import alarms
-from audiences.exports.formats.choose import writer_of
+from audiences.exports.formats.choose import takes_plain, writer_of
 from audiences.exports.formats.rows import UnwritableRow
-from audiences.exports.id_rows import texts_at
+from audiences.exports.id_rows import Opened, Texts
 from audiences.exports.ledger import Changes, diff, everything
 from audiences.exports.report import SegmentReport, SegmentStatus
 from audiences.exports.seat import Mode, Removal, Seat
 from audiences.exports.seat_state import Activation, Asked, FrozenRemoval, Held
 from audiences.exports.wanted import Wanted, Who
-from matching.bitmaps import bitmap_of, mask_of
-from matching.partner_ids_store import LiveIds
-
-IDS_AT_ONCE: Final = 65_536
-Texts = Callable[[BitMap], Mapping[int, tuple[str, str]]]
-"""Gives id space and text of ordinals of ids, those no longer live included."""
+from matching.bitmaps import bitmap_of
 
 
 class Before(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +49,8 @@ def plan_export(
     *,
     activations: Sequence[Activation],
     who: Who,
+    texts: Texts,
+    opened: Opened,
     before: Before,
     today: dt.date,
     asked: Asked,
@@ -67,8 +61,8 @@ def plan_export(
     for activation in activations:
         wanted.put(activation)
     wanted.keep_unbuilt()
-    refused = _refused_ids(seat, who.live, wanted.ids, before.held)
-    forced, denied = _forced(seat, who.live, before.frozen)
+    refused = _refused_ids(seat, texts, opened, _new_ids(wanted.ids, before.held))
+    forced, denied = _forced(seat, texts, before.frozen)
     run = _Comparison(seat, before.held, wanted, today, forced, denied)
     ids = {segment: each - refused for segment, each in wanted.ids.items()}
     mode = Mode.FULL if asked.resend else _mode_of(seat, before.held)
@@ -174,47 +168,39 @@ def _check_segments(seat: Seat, activations: Sequence[Activation]) -> None:
         filled[each.segment] = each.audience
 
 
-def _refused_ids(
-    seat: Seat, live: Sequence[LiveIds], wanted: Mapping[str, BitMap], held: Held
-) -> BitMap:
-    """Find new ids that the seat's format cannot say."""
+def _new_ids(wanted: Mapping[str, BitMap], held: Held) -> BitMap:
     known = BitMap.union(BitMap(), *(everything(days) for days in held.days.values()))
-    new = BitMap.union(BitMap(), *wanted.values()) - known
+    return BitMap.union(BitMap(), *wanted.values()) - known
+
+
+def _refused_ids(seat: Seat, texts: Texts, opened: Opened, new: BitMap) -> BitMap:
+    """Find new ids that the seat's format cannot say."""
     refused = BitMap()
     writer = writer_of(seat)
-    for id_space, each in zip(seat.id_spaces, live, strict=True):
-        rows = np.flatnonzero(_is_among(each.id_ordinals, new))
-        for first in range(0, rows.size, IDS_AT_ONCE):
-            some = rows[first : first + IDS_AT_ONCE]
-            found = writer.refused_ids(texts_at(each, some), seat, id_space)
-            refused |= bitmap_of(each.id_ordinals[some[found]])
+    for id_space in seat.id_spaces if new else ():
+        looked_at = texts.odd if takes_plain(seat, id_space) else texts.pieces
+        for some in looked_at(id_space, new):
+            found = writer.refused_ids(opened(id_space, some.ids), seat, id_space)
+            refused |= bitmap_of(some.id_ordinals[np.array(found, dtype=np.intp)])
     return refused
 
 
-def _is_among(id_ordinals: NDArray[np.uint32], ids: BitMap) -> NDArray[np.bool_]:
-    if not id_ordinals.size or not ids:
-        return np.zeros(id_ordinals.size, dtype=np.bool_)
-    found: NDArray[np.bool_] = mask_of(ids, first=0, size=int(id_ordinals.max()) + 1)[id_ordinals]
-    return found
-
-
 def _forced(
-    seat: Seat, live: Sequence[LiveIds], frozen: Sequence[FrozenRemoval]
+    seat: Seat, texts: Texts, frozen: Sequence[FrozenRemoval]
 ) -> tuple[dict[str, BitMap], dict[str, BitMap]]:
-    """Give the frozen ids of each segment, and live ids that say the same text.
+    """Give the frozen ids of each segment, and other ids of today that say the same text.
 
     The latter wait for the next run: a file never adds and removes one id in one segment.
     """
     forced: dict[str, BitMap] = {}
     denied: dict[str, BitMap] = {}
-    by_space = dict(zip(seat.id_spaces, live, strict=True))
     for removal in frozen:
-        for each in removal.ids:
-            forced.setdefault(removal.segment, BitMap()).add(each.id_ordinal)
-            same = by_space.get(each.id_space)
-            row = bisect_left(same.ids, each.id) if same else 0
-            if same and row < len(same.ids) and same.ids[row] == each.id:
-                denied.setdefault(removal.segment, BitMap()).add(int(same.id_ordinals[row]))
+        ids = forced.setdefault(removal.segment, BitMap())
+        same = denied.setdefault(removal.segment, BitMap())
+        ids.update(each.id_ordinal for each in removal.ids)
+        for id_space in seat.id_spaces:
+            said = [each.id for each in removal.ids if each.id_space == id_space]
+            same |= texts.ordinals_of(id_space, said)
     return forced, denied
 
 

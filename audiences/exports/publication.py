@@ -14,7 +14,7 @@ from audiences.exports.export_store import ExportStore
 from audiences.exports.formats.choose import writer_of
 from audiences.exports.formats.parts import Part, Parts
 from audiences.exports.formats.rows import Counts
-from audiences.exports.id_rows import id_blocks
+from audiences.exports.id_rows import Opened, Texts, id_blocks
 from audiences.exports.label import Definitions, labels_of
 from audiences.exports.manifest import Manifest, SegmentLine, Staging
 from audiences.exports.plan import Before, Plan
@@ -22,7 +22,7 @@ from audiences.exports.report import ExportReport
 from audiences.exports.run_steps import OnStep, RunStep
 from audiences.exports.seat import Removal, Seat
 from audiences.exports.seat_state import PREPARED, PUBLISHED, ExportRow
-from matching.partner_ids_store import LiveIds
+from matching.partner_ids_store import CarriedIds
 
 RemovedTexts = Mapping[int, tuple[str, str]]
 
@@ -34,7 +34,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     run: int
     now_ms: int
     folder: Path
-    live: Sequence[LiveIds]
+    live: Sequence[CarriedIds]
+    texts: Texts
+    opened: Opened
     before: Before
     store: ExportStore
     definitions: Definitions
@@ -91,9 +93,10 @@ def write_parts(
     blocks = id_blocks(
         work.seat,
         changes=plan.changes,
-        live=work.live,
+        texts=work.texts,
         expires_days=plan.expires_days,
         removed_texts=removed_texts,
+        opened=work.opened,
     )
     try:
         writer_of(work.seat).write_blocks(blocks, work.seat, out)

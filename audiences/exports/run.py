@@ -6,7 +6,7 @@ point leaves the old state or the new one. Delivery to the partner is not done h
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,22 +16,20 @@ from pyroaring import BitMap
 from audiences.exports.export_store import ExportStore
 from audiences.exports.formats.parts import discard
 from audiences.exports.formats.rows import UnwritableRow
+from audiences.exports.id_rows import Opened, Texts, as_they_rest
 from audiences.exports.label import Definitions
 from audiences.exports.ledger import keep_held
 from audiences.exports.manifest import Staging, drop_staged, drop_unpublished, manifest_name
-from audiences.exports.plan import Before, Plan, Texts, plan_export
+from audiences.exports.plan import Before, Plan, plan_export
 from audiences.exports.publication import Work, publish, with_parts, write_parts
 from audiences.exports.report import ExportReport, ExportStatus, SegmentStatus
 from audiences.exports.run_steps import OnStep, RunStep
 from audiences.exports.seat import Removal, Seat
-from audiences.exports.seat_state import PUBLISHED, Activation, Asked, ExportRow, FrozenRemoval
+from audiences.exports.seat_state import PUBLISHED, Activation, Asked, ExportRow
 from audiences.exports.wanted import Who
 from matching.bitmaps import bitmap_of
 
 log: Final = logging.getLogger("jumelle.exports")
-
-Opened = Callable[[FrozenRemoval], FrozenRemoval]
-"""Writes the ids of a frozen removal as the partner knows them, where they rest otherwise."""
 
 
 def export_seat(
@@ -48,7 +46,7 @@ def export_seat(
     time_zone: dt.tzinfo = dt.UTC,
     definitions: Definitions = lambda _: None,
     on_step: OnStep | None = None,
-    opened: Opened = lambda removal: removal,
+    opened: Opened = as_they_rest,
 ) -> ExportReport:
     """Send a seat what changed since its newest published run; a published run stands as it is.
 
@@ -60,7 +58,7 @@ def export_seat(
         return done
     before = Before(
         held=store.held(seat.key),
-        frozen=[opened(each) for each in store.frozen_removals(seat.key)],
+        frozen=store.frozen_removals(seat.key),
         hold=store.hold(seat.key),
     )
     work = Work(
@@ -69,6 +67,8 @@ def export_seat(
         now_ms=now_ms,
         folder=folder,
         live=who.live,
+        texts=texts,
+        opened=opened,
         before=before,
         store=store,
         definitions=definitions,
@@ -80,11 +80,13 @@ def export_seat(
             seat,
             activations=[each for each in activations if each.seat == seat.key],
             who=who,
+            texts=texts,
+            opened=opened,
             before=before,
             today=dt.datetime.fromtimestamp(now_ms / 1000, time_zone).date(),
             asked=asked,
         )
-        return _carry_out(work, plan, texts, dry_run=asked.dry_run)
+        return _carry_out(work, plan, dry_run=asked.dry_run)
     except (UnwritableRow, OSError) as error:
         Staging(folder, run).drop()
         failed = ExportReport(seat=seat.key, run=run, status=ExportStatus.FAILED, reason=str(error))
@@ -122,8 +124,8 @@ def _check_run(work: Work) -> None:
         )
 
 
-def _carry_out(work: Work, plan: Plan, texts: Texts, *, dry_run: bool) -> ExportReport:
-    removed_texts, unnamed = _removed_texts(work, plan, texts)
+def _carry_out(work: Work, plan: Plan, *, dry_run: bool) -> ExportReport:
+    removed_texts, unnamed = _removed_texts(work, plan)
     changes = keep_held(plan.changes, work.before.held.days, unnamed)
     plan = msgspec.structs.replace(plan, changes=changes)
     work.on_step(RunStep.PLANNED)
@@ -137,27 +139,18 @@ def _carry_out(work: Work, plan: Plan, texts: Texts, *, dry_run: bool) -> Export
     return publish(work, plan, report, removed_texts)
 
 
-def _removed_texts(
-    work: Work, plan: Plan, texts: Texts
-) -> tuple[dict[int, tuple[str, str]], BitMap]:
-    """Find what removed ids were called that live no more, and those that nobody can name."""
+def _removed_texts(work: Work, plan: Plan) -> tuple[dict[int, tuple[str, str]], BitMap]:
+    """Find what erased ids were called that leave now, and removed ids that nobody can name."""
     gone = BitMap.union(BitMap(), *plan.changes.removes.values())
-    named = {
+    live = BitMap.union(BitMap(), *(bitmap_of(each.id_ordinals) for each in work.live))
+    frozen = {
         each.id_ordinal: (each.id_space, each.id)
         for removal in work.before.frozen
         for each in removal.ids
+        if each.id_space in work.seat.id_spaces and each.id_ordinal not in live
     }
-    if not gone:
-        return {}, gone
-    live = BitMap.union(BitMap(), *(bitmap_of(each.id_ordinals) for each in work.live))
-    if unfrozen := gone - BitMap(named) - live:
-        named |= texts(unfrozen)
-    sayable = {
-        ordinal: name
-        for ordinal, name in named.items()
-        if name[0] in work.seat.id_spaces and ordinal not in live
-    }
-    return sayable, gone - BitMap(sayable) - live
+    left = gone - live - BitMap(frozen)
+    return frozen, left - work.texts.named(work.seat.id_spaces, left) if left else left
 
 
 def _report(work: Work, plan: Plan, unnamed: BitMap) -> ExportReport:

@@ -17,7 +17,7 @@ from audiences.exports.seat import Removal, Seat
 from audiences.exports.seat_state import Activation, Held
 from audiences.exports.waterfall import waterfall
 from matching.bitmaps import bitmap_of
-from matching.partner_ids_store import LiveIds
+from matching.partner_ids_store import CarriedIds
 from matching.people import People
 
 Members = Callable[[str], tuple[People, BitMap] | None]
@@ -31,7 +31,7 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
 
     members: Members
     answers: Answers
-    live: Sequence[LiveIds]
+    live: Sequence[CarriedIds]
     """In parallel to the seat's id spaces."""
     allowed: BitMap
     suppressed: BitMap

@@ -13,7 +13,7 @@ from msgspec import Meta
 from audiences.exports.ledger import everything
 from audiences.exports.report import ExportReport
 from audiences.exports.seat_state import PUBLISHED, Asked, ExportRow
-from audiences.exports.seats import Seat
+from audiences.exports.seats import Seat, seat_questions
 from audiences.rounding import shown
 from service.api.auth import Scope, has_scope, key_of, needs, sees_people
 from service.api.errors import NotFound
@@ -103,6 +103,7 @@ def _seat_shown(engine: Engine, seat: Seat, exact: bool) -> dict[str, Any]:
         "min_size": seat.min_size,
         "alarm_percent": seat.alarm_percent,
         "alarm_ids": seat.alarm_ids,
+        "questions": seat_questions([seat]),
         "hold": engine.stores.exports.hold(seat.key),
         "held": shown(sum(len(everything(days)) for days in held.days.values()), exact),
         "activations": [

@@ -4,6 +4,7 @@ Here hashed contacts are opened, and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 from pyroaring import BitMap
@@ -15,9 +16,14 @@ from audiences.exports.seat_state import Asked, ExportRow
 from audiences.exports.seats import Seat
 from audiences.exports.wanted import Who
 from matching.contact_hashes import SealError
+from matching.partner_ids_store import CarriedIds
 from matching.people import People
 from service.engine.engine import Engine
 from service.engine.opened_contacts import OpenedContacts
+from service.engine.reach_facts import CONTACTS
+
+TRIED: Final = 100
+"""So many contacts of a space are opened before a run, to try the key."""
 
 
 def run_exports(
@@ -67,24 +73,20 @@ def _export(engine: Engine, run: int, seat: Seat, asked: Asked) -> ExportReport:
         by_status = engine.reaches.of_seat(seat, people).by_status
         return {status.value: who for status, who in by_status.items()}
 
-    def texts(ordinals: BitMap) -> Mapping[int, tuple[str, str]]:
-        return contacts.texts(engine.stores.partner_ids.ids_of(list(ordinals)))
-
+    live = engine.reaches.carried(seat)
+    _try_key(engine, contacts, seat, live)
     return export_seat(
         seat,
         activations=engine.stores.exports.activations(seat.key),
         who=Who(
             members=members,
             answers=answers,
-            live=[
-                contacts.live(space, each)
-                for space, each in zip(seat.id_spaces, engine.reaches.live(seat), strict=True)
-            ],
+            live=live,
             allowed=engine.reaches.allowed(seat),
             suppressed=engine.suppressed,
             holdout_key=holdout_key(engine),
         ),
-        texts=texts,
+        texts=engine.stores.partner_ids.texts,
         store=engine.stores.exports,
         out_dir=engine.environment.data / "exports",
         run=run,
@@ -92,5 +94,16 @@ def _export(engine: Engine, run: int, seat: Seat, asked: Asked) -> ExportReport:
         asked=asked,
         time_zone=engine.environment.timezone,
         definitions=engine.criteria.world.audiences.get,
-        opened=contacts.removal,
+        opened=contacts.opened,
     )
+
+
+def _try_key(
+    engine: Engine, contacts: OpenedContacts, seat: Seat, live: Sequence[CarriedIds]
+) -> None:
+    """Open some contacts: a lost key is told although nothing may have to be sent."""
+    for space, carried in zip(seat.id_spaces, live, strict=True):
+        if space in CONTACTS and carried.id_ordinals.size:
+            some = BitMap(carried.id_ordinals[:TRIED].tolist())
+            for piece in engine.stores.partner_ids.texts.pieces(space, some):
+                contacts.opened(space, piece.ids)

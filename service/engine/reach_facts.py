@@ -20,7 +20,7 @@ from matching.consent_store import ConsentClasses, Decide, allowed_visitors, vis
 from matching.contact_profiles import SPACES
 from matching.ids import VISITOR_FIRST
 from matching.partner_facts import VISITORS_PER_ID_MAX, Partner
-from matching.partner_ids_store import DAY_MS, CarriedIds, LiveIds
+from matching.partner_ids_store import DAY_MS, CarriedIds
 from matching.people import Identity, People
 from service.config import Config
 from service.engine.addressability import Addressability
@@ -60,7 +60,6 @@ class ReachFacts:
         self._now_ms = now_ms
         self._allowed: dict[str, BitMap] = {}
         self._spaces: dict[tuple[str, int], SpaceFacts] = {}
-        self._live: dict[tuple[str, int], LiveIds] = {}
 
     @cached_property
     def visitors(self) -> BitMap:
@@ -125,21 +124,6 @@ class ReachFacts:
                 found = _joined(found, self._read_contacts(id_space))
             self._spaces[key] = found
         return self._spaces[key]
-
-    def live(self, id_space: str, lives_days: int) -> LiveIds:
-        """Give the same live ids with their texts, contacts sealed, as files need them."""
-        key = (id_space, lives_days)
-        if key not in self._live:
-            live = self._stores.partner_ids.live(
-                id_space, as_of_ms=self._now_ms, lives_days=lives_days
-            )
-            if id_space in CONTACTS:
-                of_browsers = some_of(live, self._whose(live.visitors).is_opted_in)
-                contacts = self._stores.contact_ids.live(id_space)
-                of_customers = some_of(contacts, are_carried_by_few(contacts.id_ordinals))
-                live = merged(of_browsers, of_customers)
-            self._live[key] = live
-        return self._live[key]
 
     @cached_property
     def _people(self) -> People:
@@ -231,31 +215,6 @@ def are_carried_by_few(id_ordinals: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Tell of each row whether not too many of these rows have the same id."""
     few: NDArray[np.bool_] = np.bincount(id_ordinals)[id_ordinals] <= VISITORS_PER_ID_MAX
     return few
-
-
-def some_of(live: LiveIds, kept: NDArray[np.bool_]) -> LiveIds:
-    """Give some rows, in their order."""
-    if kept.all():
-        return live
-    return LiveIds(
-        visitors=live.visitors[kept],
-        id_ordinals=live.id_ordinals[kept],
-        ids=[live.ids[row] for row in np.flatnonzero(kept).tolist()],
-    )
-
-
-def merged(one: LiveIds, other: LiveIds) -> LiveIds:
-    """Put rows together, by id and then by who carries it."""
-    if not (one.ids and other.ids):
-        return one if one.ids else other
-    ids = [*one.ids, *other.ids]
-    visitors = np.concatenate([one.visitors, other.visitors])
-    order = np.lexsort((visitors, np.array(ids)))
-    return LiveIds(
-        visitors=visitors[order],
-        id_ordinals=np.concatenate([one.id_ordinals, other.id_ordinals])[order],
-        ids=[ids[row] for row in order.tolist()],
-    )
 
 
 def _joined(one: SpaceFacts, other: SpaceFacts) -> SpaceFacts:

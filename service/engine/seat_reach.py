@@ -17,7 +17,7 @@ from audiences.preview import Reach, SeatCount
 from matching.consent_store import Decide
 from matching.ids import ORDINAL_LAST, VISITOR_FIRST
 from matching.partner_facts import Partner
-from matching.partner_ids_store import CarriedIds, LiveIds
+from matching.partner_ids_store import CarriedIds
 from matching.people import Identity, People
 from service.config import Config
 from service.engine.addressability import Addressability, carriers_by_status, people_by_status
@@ -142,12 +142,11 @@ class SeatReaches:
         """Give all people by how far they come at a seat."""
         return self._moment.reachable(target_of_seat(seat, self._config), people)
 
-    def live(self, seat: Seat) -> list[LiveIds]:
-        """Give the live ids of a seat's id spaces with their texts, in the seat's order."""
-        return self._moment.live(seat)
-
     def carried(self, seat: Seat) -> list[CarriedIds]:
-        """Give the same as numbers alone, in no order."""
+        """Give the live ids of a seat's id spaces, in the seat's order; what they are called not.
+
+        Contacts of customers who did not opt in are among them: they deny an id to all.
+        """
         return self._moment.carried(seat)
 
     def allowed(self, seat: Seat) -> BitMap:
@@ -185,13 +184,8 @@ class _Moment:
                 self._reachable[key] = self._find(target, people)
             return self._reachable[key]
 
-    def live(self, seat: Seat) -> list[LiveIds]:
-        """Give the live ids with texts."""
-        with self._lock:
-            return [self._facts.live(space, seat.lives_days) for space in seat.id_spaces]
-
     def carried(self, seat: Seat) -> list[CarriedIds]:
-        """Give the live ids without texts."""
+        """Give who carries which live id."""
         with self._lock:
             return [self._facts.space(space, seat.lives_days).live for space in seat.id_spaces]
 

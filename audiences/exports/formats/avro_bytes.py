@@ -7,12 +7,17 @@ with, so that the same rows give the same bytes. Nothing here knows a schema's m
 import hashlib
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from audiences.exports.formats.protobuf import read_varint, varint
 
 MAGIC: Final = b"Obj\x01"
 SYNC_BYTES: Final = 16
+VARINT_BYTES_MAX: Final = 10
 RAW_DEFLATE: Final = -15
 """zlib's window bits for deflate without header and checksum, which Avro asks for."""
 
@@ -20,6 +25,22 @@ RAW_DEFLATE: Final = -15
 def long_bytes(number: int) -> bytes:
     """Write a number: zig-zag, then seven bits a byte."""
     return varint(number << 1 if number >= 0 else (-number << 1) - 1)
+
+
+def longs_bytes(numbers: NDArray[np.int64]) -> Any:
+    """Write many numbers at once, none negative: an Arrow array of the bytes of each."""
+    zigzag = numbers.astype(np.uint64) << np.uint64(1)
+    shifts = np.arange(0, VARINT_BYTES_MAX * 7, 7, dtype=np.uint64)
+    sevens = zigzag[:, None] >> shifts
+    sizes = np.maximum((sevens != 0).sum(axis=1), 1)
+    places = np.arange(VARINT_BYTES_MAX)
+    data = (sevens & np.uint64(0x7F)).astype(np.uint8)
+    data |= (places < sizes[:, None] - 1).astype(np.uint8) << np.uint8(7)
+    offsets = np.zeros(numbers.size + 1, dtype=np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    kept = np.ascontiguousarray(data[places < sizes[:, None]])
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(kept)]
+    return pa.Array.from_buffers(pa.binary(), numbers.size, buffers)
 
 
 def text_bytes(text: str) -> bytes:

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from audiences.exports import seat_formats
 from audiences.exports.formats import (
@@ -14,13 +16,14 @@ from audiences.exports.formats import (
     lines,
     ndjson_table,
     parquet_table,
+    patterns,
     requests,
     ttd_json,
     xandr_avro,
     xandr_text,
 )
 from audiences.exports.formats.parts import Group, Parts
-from audiences.exports.formats.rows import Counts, IdBlock, IdRow
+from audiences.exports.formats.rows import Counts, IdBlock, IdRow, bytes_of
 from audiences.exports.id_shapes import as_kept, in_case, refused_shape, shape_of
 from audiences.exports.seat import Seat
 
@@ -57,10 +60,22 @@ class Writer:
         """Write blocks of rows, whole where the format can."""
         if seat.ids.case:
             blocks = (_block_in_its_case(block, seat) for block in blocks)
-        if isinstance(seat.format, seat_formats.Delimited):
-            xandr_text.write_blocks(blocks, seat, out)
-        else:
-            self._form.write((row for block in blocks for row in block.rows()), seat, out)
+        write, form = self._form.write, seat.format
+        match form:
+            case seat_formats.Delimited():
+                xandr_text.write_blocks(blocks, seat, out)
+            case seat_formats.Lines():
+                patterns.write_blocks(blocks, seat, out, write=write, charset=form.charset)
+            case seat_formats.Csv():
+                patterns.write_blocks(blocks, seat, out, write=write, quoted=form.delimiter)
+            case seat_formats.Avro():
+                xandr_avro.write_blocks(blocks, seat, out)
+            case seat_formats.Json():
+                ttd_json.write_blocks(blocks, seat, out)
+            case seat_formats.Ndjson():
+                patterns.write_blocks(blocks, seat, out, write=write)
+            case _:
+                write((row for block in blocks for row in block.rows()), seat, out)
 
     def read(self, files: Iterable[bytes], seat: Seat, groups: Sequence[Group] = ()) -> list[IdRow]:
         """Read uncompressed files back; `groups`, in parallel, says what each holds one of."""
@@ -72,11 +87,12 @@ class Writer:
             id_space = seat.id_spaces[0]
         return refused_shape(text, id_space, seat) or self._form.refused_id(text, seat)
 
-    def refused_ids(self, ids: Sequence[str], seat: Seat, id_space: str) -> list[int]:
-        """Give the places of the ids that cannot be written, all of one space."""
+    def refused_ids(self, ids: Any, seat: Seat, id_space: str) -> list[int]:
+        """Give the places of the ids of an Arrow array that cannot be written, all of one space."""
         if all_plain(ids, seat, id_space):
             return []
-        return [place for place, text in enumerate(ids) if self.refused_id(text, seat, id_space)]
+        each = enumerate(ids.to_pylist())
+        return [place for place, text in each if self.refused_id(text, seat, id_space)]
 
     def refused_segment(self, segment: str, seat: Seat) -> str:
         """Say why a segment cannot be written, or nothing."""
@@ -99,15 +115,24 @@ FORMATS: Final[Mapping[type, Format]] = {
 }
 
 
-def all_plain(ids: Sequence[str], seat: Seat, id_space: str) -> bool:
+def all_plain(ids: Any, seat: Seat, id_space: str) -> bool:
     """Tell at once whether no format refuses any of these ids: letters and digits of ASCII alone.
 
-    False says nothing: each must be looked at. Formats with words of their own look at each.
+    False says nothing: each must be looked at.
     """
-    if isinstance(seat.format, seat_formats.Lines | seat_formats.Avro) or shape_of(id_space, seat):
+    if not takes_plain(seat, id_space):
         return False
     # Why bytes: of them only letters and digits of ASCII are letters and digits.
-    return "".join(ids).encode(errors="replace").isalnum() and all(ids)
+    return bytes_of(ids).isalnum() and not (pc.binary_length(ids).to_numpy() == 0).any()
+
+
+def takes_plain(seat: Seat, id_space: str) -> bool:
+    """Tell whether the format takes every id of letters and digits of ASCII alone.
+
+    Not so where ids have a shape, nor where the format has words of its own against them.
+    """
+    is_strict = isinstance(seat.format, seat_formats.Lines | seat_formats.Avro)
+    return not is_strict and not shape_of(id_space, seat)
 
 
 def writer_of(seat: Seat) -> Writer:
@@ -121,8 +146,8 @@ def _in_its_case(rows: Iterable[IdRow], seat: Seat) -> Iterable[IdRow]:
 
 
 def _block_in_its_case(block: IdBlock, seat: Seat) -> IdBlock:
-    ids = [in_case(text, block.id_space, seat) for text in block.ids]
-    return msgspec.structs.replace(block, ids=ids)
+    ids = [in_case(text, block.id_space, seat) for text in block.ids.to_pylist()]
+    return msgspec.structs.replace(block, ids=pa.array(ids, type=pa.string()))
 
 
 def _as_kept(row: IdRow, seat: Seat) -> IdRow:

@@ -7,45 +7,30 @@ lines give the same bytes. Opening, syncing and renaming files is `run.py`'s wor
 import datetime as dt
 import hashlib
 import io
-import zlib
-from collections.abc import Callable
-from typing import Any, BinaryIO, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from audiences.exports.formats.control_file import ControlLine, control_files
+from audiences.exports.formats.open_part import ANY, GZIP, GZIP_TAIL_BYTES, Group, OpenPart, Part
 from audiences.exports.formats.rows import Counts, UnwritableRow
 from audiences.exports.seat import Mode, Seat
 
-GZIP: Final = 31
-"""zlib's window bits for a gzip header without name and time."""
-GZIP_TAIL_BYTES: Final = 64
-"""More than the end of a stream and what a flush adds."""
+__all__ = ["ANY", "GZIP", "Group", "Lot", "Part", "Parts", "discard"]
+
 OPEN_FILES_MAX: Final = 500
 
 
-class Group(NamedTuple):
-    """What a file holds one of, where the seat says so in `file.per`; empty = several."""
+class Lot(msgspec.Struct, frozen=True, kw_only=True):
+    """Many lines of one group, end to end, and what they count."""
 
-    segment: str = ""
-    action: str = ""
-    """add or remove."""
-    id_space: str = ""
-
-
-ANY: Final = Group()
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished file, and what whoever delivers it must know beside its bytes."""
-
-    name: str
-    bytes: int
-    sha256: str
-    counts: Counts
-    segment: str = ""
-    action: str = ""
-    id_space: str = ""
+    group: Group = ANY
+    lines: bytes
+    rows: int
+    adds: int
+    removes: int
+    ids: int
 
 
 class Parts:
@@ -67,8 +52,8 @@ class Parts:
         self._run = run
         self._mode = mode
         self._open_file = open_file
-        self._files: list[_OpenPart] = []
-        self._open: dict[Group, _OpenPart] = {}
+        self._files: list[OpenPart] = []
+        self._open: dict[Group, OpenPart] = {}
         self._numbers: dict[Group, int] = {}
 
     def put(
@@ -95,22 +80,20 @@ class Parts:
                 )
         part.put(line, rows=rows, adds=adds, removes=removes, ids=ids)
 
-    def put_many(
-        self,
-        lines: bytes,
-        *,
-        rows: int,
-        adds: int,
-        removes: int,
-        ids: int,
-        one_by_one: Callable[[], object],
-    ) -> None:
-        """Write many lines at once, or let them be put one by one where a part gets full."""
-        part = self._open.get(ANY) or self._next(ANY)
-        if part.has_room_for_all(lines, rows):
-            part.put(lines, rows=rows, adds=adds, removes=removes, ids=ids)
-        else:
-            one_by_one()
+    def put_lots(self, lots: Sequence[Lot]) -> bool:
+        """Write many lines at once, or nothing where a part gets full by them; and say which.
+
+        Nothing is opened before all is known to fit.
+        """
+        for lot in lots:
+            part = self._open.get(lot.group)
+            if not (part.has_room_for_all if part else self._fits_a_new_part)(lot.lines, lot.rows):
+                return False
+        for lot in lots:
+            part = self._open.get(lot.group) or self._next(lot.group)
+            counts = (lot.rows, lot.adds, lot.removes, lot.ids)
+            part.put(lot.lines, **dict(zip(Counts.__struct_fields__, counts, strict=True)))
+        return True
 
     def group(self, segment: str, action: str, id_space: str) -> Group:
         """Tell which file takes a line about all this."""
@@ -147,7 +130,15 @@ class Parts:
             self.close(group)
         return [each.part() for each in self._files] + self._controls()
 
-    def _next(self, group: Group) -> "_OpenPart":
+    def _fits_a_new_part(self, lines: bytes, rows: int) -> bool:
+        file = self._seat.file
+        size = len(self.header) + len(lines)
+        at_most = size + size // 1000 + GZIP_TAIL_BYTES
+        if file.max_rows and rows > file.max_rows:
+            return False
+        return not file.max_bytes or at_most <= file.max_bytes
+
+    def _next(self, group: Group) -> OpenPart:
         self.close(group)
         if len(self._open) >= OPEN_FILES_MAX:
             raise UnwritableRow(
@@ -158,7 +149,7 @@ class Parts:
         name = self._named(self._seat.file.name, group, number)
         if self._seat.file.compression == "gzip":
             name += ".gz"
-        part = _OpenPart(name, self._open_file(name), self._seat, self.header, group)
+        part = OpenPart(name, self._open_file(name), self._seat, self.header, group)
         self._files.append(part)
         self._open[group] = part
         return part
@@ -216,85 +207,3 @@ def _other_name(names: dict[Any, str], name: str) -> str:
 class _Nowhere(io.BytesIO):
     def write(self, data: Any, /) -> int:
         return len(memoryview(data))
-
-
-class _OpenPart:
-    def __init__(self, name: str, file: BinaryIO, seat: Seat, header: bytes, group: Group) -> None:
-        self.group = group
-        self._name = name
-        self._file = file
-        self._gzip = zlib.compressobj(6, zlib.DEFLATED, GZIP) if name.endswith(".gz") else None
-        self._limits = seat.file
-        self._digest = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False) if seat.file.control_root else None
-        self._written = 0
-        self._pending = 0
-        self._rows = self._adds = self._removes = self._ids = 0
-        self._write(header)
-
-    def has_room(self, line: bytes, rows: int) -> bool:
-        if self._limits.max_rows and self._rows and self._rows + rows > self._limits.max_rows:
-            return False
-        if not self._limits.max_bytes or self._size_at_most(line) <= self._limits.max_bytes:
-            return True
-        if self._gzip is None:
-            return False
-        # Why: what the compressor still holds is only known once it is flushed.
-        self._emit(self._gzip.flush(zlib.Z_SYNC_FLUSH))
-        self._pending = 0
-        return self._size_at_most(line) <= self._limits.max_bytes
-
-    def has_room_for_all(self, lines: bytes, rows: int) -> bool:
-        if self._limits.max_rows and self._rows + rows > self._limits.max_rows:
-            return False
-        return not self._limits.max_bytes or self._size_at_most(lines) <= self._limits.max_bytes
-
-    def put(self, line: bytes, *, rows: int, adds: int, removes: int, ids: int) -> None:
-        self._write(line)
-        self._rows += rows
-        self._adds += adds
-        self._removes += removes
-        self._ids += ids
-
-    def close(self) -> None:
-        if self._gzip is not None:
-            self._emit(self._gzip.flush())
-        self._file.close()
-
-    def part(self) -> Part:
-        """Tell the facts of the closed file."""
-        return Part(
-            name=self._name,
-            bytes=self._written,
-            sha256=self._digest.hexdigest(),
-            counts=self.counts(),
-            **self.group._asdict(),
-        )
-
-    def counts(self) -> Counts:
-        return Counts(rows=self._rows, adds=self._adds, removes=self._removes, ids=self._ids)
-
-    @property
-    def md5(self) -> str:
-        return self._md5.hexdigest() if self._md5 else ""
-
-    def _size_at_most(self, line: bytes) -> int:
-        if self._gzip is None:
-            return self._written + len(line)
-        # Why: deflate never grows text by more than 5 bytes in each block of 16 KiB.
-        waiting = self._pending + len(line)
-        return self._written + waiting + waiting // 1000 + GZIP_TAIL_BYTES
-
-    def _write(self, data: bytes) -> None:
-        if self._gzip is None:
-            self._emit(data)
-        else:
-            self._pending += len(data)
-            self._emit(self._gzip.compress(data))
-
-    def _emit(self, data: bytes) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-        if self._md5 is not None:
-            self._md5.update(data)
-        self._written += len(data)

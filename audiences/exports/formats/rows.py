@@ -1,8 +1,15 @@
 """What every format writes and reads back: one row for each id with what changes for it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+WRITTEN_AS_THEY_ARE: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+/=_.-"
+"""What stands in an id that no format of text quotes or escapes."""
 
 
 class IdRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,16 +32,39 @@ class IdBlock(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of one id space, column by column: many ids share few changes."""
 
     id_space: str
-    ids: list[str]
-    codes: list[int]
+    ids: Any
+    """The texts, as an Arrow array of strings."""
+    codes: NDArray[np.int32]
     """In parallel to `ids`: which of `changes` is the id's."""
-    changes: Mapping[int, Change]
+    changes: Sequence[Change]
 
     def rows(self) -> Iterator[IdRow]:
         """Give the rows one by one."""
-        for text, code in zip(self.ids, self.codes, strict=True):
+        for text, code in zip(self.ids.to_pylist(), self.codes.tolist(), strict=True):
             adds, removes = self.changes[code]
             yield IdRow(id=text, id_space=self.id_space, adds=adds, removes=removes)
+
+
+def block_of(
+    id_space: str, ids: Sequence[str], codes: Sequence[int], changes: Sequence[Change]
+) -> IdBlock:
+    """Make a block of Python's own values."""
+    return IdBlock(
+        id_space=id_space,
+        ids=pa.array(ids, type=pa.string()),
+        codes=np.array(codes, dtype=np.int32),
+        changes=changes,
+    )
+
+
+def bytes_of(ids: Any) -> bytes:
+    """Give the texts of an Arrow array of strings end to end, in UTF-8."""
+    _, offsets, data = ids.buffers()
+    if data is None or not len(ids):
+        return b""
+    ends = np.frombuffer(offsets, dtype=np.int32)
+    first, last = int(ends[ids.offset]), int(ends[ids.offset + len(ids)])
+    return memoryview(data)[first:last].tobytes()
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@ from importlib.resources import files as package_files
 from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from audiences.exports.formats.avro_bytes import (
     SYNC_BYTES,
@@ -18,12 +20,21 @@ from audiences.exports.formats.avro_bytes import (
     block_bytes,
     header_bytes,
     long_bytes,
+    longs_bytes,
     records_of,
     text_bytes,
 )
 from audiences.exports.formats.columns import refused_text
+from audiences.exports.formats.items import Items, joined_items, of_changes
 from audiences.exports.formats.parts import ANY, Group, Parts
-from audiences.exports.formats.rows import Counts, IdRow, UnwritableRow, joined, real_lifetime
+from audiences.exports.formats.rows import (
+    Counts,
+    IdBlock,
+    IdRow,
+    UnwritableRow,
+    joined,
+    real_lifetime,
+)
 from audiences.exports.id_shapes import INT64_MAX
 from audiences.exports.seat import Seat, Unit
 from audiences.exports.seat_formats import Avro, AvroId
@@ -49,6 +60,16 @@ def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
         blocks.put(row)
     blocks.send()
     return out.counts()
+
+
+def write_blocks(blocks: Iterable[IdBlock], seat: Seat, out: Parts) -> None:
+    """Write the same records, many at once."""
+    records = _Blocks(seat, out)
+    for block in blocks:
+        items, begin = Items(block, _records(block, seat)), 0
+        while begin < items.count:
+            begin = records.put_some(items, begin)
+    records.send()
 
 
 def read(files: Iterable[bytes], seat: Seat, _groups: Sequence[Group] = ()) -> list[IdRow]:
@@ -119,8 +140,24 @@ class _Blocks:
         self._bytes += len(self._records[-1])
         self._adds += len(row.adds)
         self._removes += len(row.removes)
-        rows_max = self._seat.file.max_rows
-        if self._bytes >= self._options.block_bytes or len(self._records) == rows_max:
+        self._count += 1
+        self._send_if_full()
+
+    def put_some(self, items: Items, begin: int) -> int:
+        """Put records until the block is full, and say where that was."""
+        end = items.reaching(begin, self._options.block_bytes - self._bytes)
+        if self._seat.file.max_rows:
+            end = min(end, begin + self._seat.file.max_rows - self._count)
+        self._records.append(items.bytes(begin, end))
+        self._bytes += len(self._records[-1])
+        self._adds += items.adds(begin, end)
+        self._removes += items.removes(begin, end)
+        self._count += end - begin
+        self._send_if_full()
+        return end
+
+    def _send_if_full(self) -> None:
+        if self._bytes >= self._options.block_bytes or self._count == self._seat.file.max_rows:
             self.send()
 
     def send(self) -> None:
@@ -129,7 +166,7 @@ class _Blocks:
             self._out.header = header_bytes(schema(), codec, data)
         if not self._records:
             return
-        count = len(self._records)
+        count = self._count
         self._out.put(
             block_bytes(data, count, codec, self._out.header[-SYNC_BYTES:]),
             adds=self._adds,
@@ -142,10 +179,31 @@ class _Blocks:
 
     def _clear(self) -> None:
         self._records: list[bytes] = []
-        self._bytes = self._adds = self._removes = 0
+        self._bytes = self._adds = self._removes = self._count = 0
 
 
 def _record(row: IdRow, seat: Seat) -> bytes:
+    return _uid(row, seat) + _segments(row, seat)
+
+
+def _records(block: IdBlock, seat: Seat) -> Any:
+    """Give each id's record: what says the id, and what its change says of segments."""
+    rows = [
+        IdRow(id="", id_space=block.id_space, adds=adds, removes=removes)
+        for adds, removes in block.changes
+    ]
+    said = of_changes(block, [_segments(row, seat) for row in rows])
+    if _options(seat).id_types[block.id_space].branch == ANID:
+        place = long_bytes(_branches()[ANID])
+        return joined_items(place, longs_bytes(block.ids.cast(pa.int64()).to_numpy()), said)
+    sizes = pc.binary_length(block.ids).to_numpy()
+    leads = pa.array([long_bytes(size) for size in range(int(sizes.max()) + 1)], pa.binary())
+    before, behind = _around_id(block.id_space, seat)
+    ids = block.ids.cast(pa.binary())
+    return joined_items(before, leads.take(pa.array(sizes)), ids, behind, said)
+
+
+def _segments(row: IdRow, seat: Seat) -> bytes:
     has_ends = seat.membership.expiry.unit is not Unit.NONE
     segments = [
         _segment(
@@ -156,25 +214,31 @@ def _record(row: IdRow, seat: Seat) -> bytes:
         for segment, minutes in row.adds
     ]
     segments += [_segment(segment, REMOVED, seat) for segment in row.removes]
-    return _uid(row, seat) + array_bytes(segments)
+    return array_bytes(segments)
 
 
 def _uid(row: IdRow, seat: Seat) -> bytes:
-    said = _options(seat).id_types[row.id_space]
+    if _options(seat).id_types[row.id_space].branch == ANID:
+        return long_bytes(_branches()[ANID]) + long_bytes(int(row.id))
+    before, behind = _around_id(row.id_space, seat)
+    return before + text_bytes(row.id) + behind
+
+
+def _around_id(id_space: str, seat: Seat) -> tuple[bytes, bytes]:
+    """Give what stands before and behind the text of an id in its branch of the union."""
+    said = _options(seat).id_types[id_space]
     place = long_bytes(_branches()[said.branch])
     match said.branch:
-        case "anid":
-            return place + long_bytes(int(row.id))
         case "eid":
-            return place + text_bytes(said.source) + text_bytes(row.id)
+            return place + text_bytes(said.source), b""
         case "ifa":
-            return place + text_bytes(row.id) + text_bytes(said.type)
+            return place, text_bytes(said.type)
         case "external_id":
-            return place + text_bytes(row.id) + long_bytes(int(seat.account))
+            return place, long_bytes(int(seat.account))
         case "device_id":
-            return place + text_bytes(row.id) + long_bytes(domains().index(said.domain))
-        case "hem":
-            return place + text_bytes(row.id)
+            return place, long_bytes(domains().index(said.domain))
+        case _:
+            return place, b""
 
 
 def _segment(segment: str, expires_minutes: int, seat: Seat) -> bytes:

@@ -4,19 +4,23 @@ Rows sorted by id go in, Latin-1 lines of at most 1800 segments come out. The se
 fields of a segment are the seat's; nothing here decides who is sent.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Final, Literal
 
-from audiences.exports.formats.parts import Group, Parts
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from audiences.exports.formats.parts import Group, Lot, Parts
 from audiences.exports.formats.rows import (
     Change,
     Counts,
     IdBlock,
     IdRow,
     UnwritableRow,
+    bytes_of,
     real_lifetime,
 )
 from audiences.exports.seat import Removal, Seat
@@ -50,24 +54,23 @@ def write(rows: Iterable[IdRow], seat: Seat, out: Parts) -> Counts:
 def write_blocks(blocks: Iterable[IdBlock], seat: Seat, out: Parts) -> None:
     """Write the same, many lines at once: those of one change differ in their id alone."""
     most = _options(seat).segments_per_line_max
-    ends: dict[tuple[str, int], str] = {}
     for block in blocks:
-        counts = _counted(block.codes)
-        changes = {code: block.changes[code] for code in counts}
-        if any(len(adds) + len(removes) > most for adds, removes in changes.values()):
+        if any(len(adds) + len(removes) > most for adds, removes in block.changes):
             write(block.rows(), seat, out)
             continue
-        for code in counts:
-            if (block.id_space, code) not in ends:
-                ends[block.id_space, code] = _end(block.id_space, changes[code], seat, out)
-        out.put_many(
-            _text(block, {code: ends[block.id_space, code] for code in counts}).encode("latin-1"),
+        counts = np.bincount(block.codes, minlength=len(block.changes)).tolist()
+        said = list(zip(counts, block.changes, strict=True))
+        lot = Lot(
+            lines=_text(
+                block, [_end(block.id_space, change, seat, out) for change in block.changes]
+            ),
             rows=len(block.ids),
-            adds=sum(count * len(changes[code][0]) for code, count in counts.items()),
-            removes=sum(count * len(changes[code][1]) for code, count in counts.items()),
+            adds=sum(count * len(adds) for count, (adds, _) in said),
+            removes=sum(count * len(removes) for count, (_, removes) in said),
             ids=len(block.ids),
-            one_by_one=partial(write, block.rows(), seat, out),
         )
+        if not out.put_lots([lot]):
+            write(block.rows(), seat, out)
 
 
 def read(files: Iterable[bytes], seat: Seat, _groups: Sequence[Group] = ()) -> list[IdRow]:
@@ -134,17 +137,10 @@ def _end(id_space: str, change: Change, seat: Seat, out: Parts) -> str:
     return _line(row, _changes(row, seat, out), seat)
 
 
-def _counted(codes: list[int]) -> Mapping[int, int]:
-    """Count the codes; most often all are one."""
-    alike = codes.count(codes[0])
-    return {codes[0]: alike} if alike == len(codes) else Counter(codes)
-
-
-def _text(block: IdBlock, ends: Mapping[int, str]) -> str:
-    if len(ends) == 1:
-        (end,) = ends.values()
-        return end.join(block.ids) + end
-    return "".join([text + ends[code] for text, code in zip(block.ids, block.codes, strict=True)])
+def _text(block: IdBlock, ends: list[str]) -> bytes:
+    behind = ends[0] if len(ends) == 1 else pa.array(ends, type=pa.string()).take(block.codes)
+    data = bytes_of(pc.binary_join_element_wise(block.ids, behind, ""))
+    return data if data.isascii() else data.decode().encode("latin-1")
 
 
 @cache

@@ -4,16 +4,17 @@ import datetime as dt
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
-from seat_world import live_ids
+from seat_world import Named
 from written_files import AT_MS, Kept, Written, changed
 
 from audiences.exports.formats.choose import all_plain, writer_of
 from audiences.exports.formats.parts import Parts
-from audiences.exports.formats.rows import IdBlock, IdRow
+from audiences.exports.formats.rows import IdRow, block_of
 from audiences.exports.id_rows import id_blocks
 from audiences.exports.ledger import Changes
 from audiences.exports.seat import Mode, Seat
@@ -21,6 +22,12 @@ from audiences.exports.seat import Mode, Seat
 SEGMENTS = [str(number) for number in range(1, 46)]
 DAY = dt.date(2026, 11, 21)
 SPACES = ("xandr", "idfa")
+
+
+def strings(texts: list[str]) -> Any:
+    """Make an Arrow array of texts."""
+    return pa.array(texts, type=pa.string())
+
 
 some_ids = st.builds(BitMap, st.sets(st.integers(1, 12)))
 
@@ -41,24 +48,18 @@ def some_changes(draw: st.DrawFn) -> Changes:
 
 @given(
     changes=some_changes(),
-    carried=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 8)), unique=True),
+    known=st.sets(st.integers(1, 8)),
     texts=st.dictionaries(st.integers(9, 12), st.sampled_from(["id3", "id5", "zz", "a"])),
 )
 def test_blocks_say_what_rows_would(
     seats: dict[str, Seat],
     changes: Changes,
-    carried: list[tuple[int, int]],
+    known: set[int],
     texts: dict[int, str],
 ) -> None:
     """Every id that is live or named has one row, ordered, with all that changes for it."""
     seat = msgspec.structs.replace(seats["xandr_958"], id_spaces=SPACES)
-    live = [
-        live_ids(
-            [(v, f"id{n}") for v, n in carried if n % 2 == odd], {f"id{n}": n for n in range(9)}
-        )
-        for odd in (0, 1)
-    ]
-    names = {number: (SPACES[number % 2], f"id{number}") for _, number in carried}
+    names = {number: (SPACES[number % 2], f"id{number}") for number in known}
     removed = {each: (SPACES[each % 2], text) for each, text in texts.items()}
     expected: dict[tuple[str, str], dict[str, str]] = {}
     for ordinal, named in (names | removed).items():
@@ -69,7 +70,9 @@ def test_blocks_say_what_rows_would(
             elif ordinal in sent:
                 expected.setdefault(named, {}).setdefault(segment, "add")
     days = dict.fromkeys(changes.adds, 3)
-    blocks = id_blocks(seat, changes=changes, live=live, expires_days=days, removed_texts=removed)
+    blocks = id_blocks(
+        seat, changes=changes, texts=Named(names), expires_days=days, removed_texts=removed
+    )
     rows = [row for block in blocks for row in block.rows()]
     assert [(row.id_space, row.id) for row in rows] == sorted(expected)
     for row in rows:
@@ -100,12 +103,7 @@ def test_blocks_become_the_bytes_of_rows(
     """Whatever the limits, a block gives the lines of its rows; files split where they would."""
     seat = changed(seats["xandr_958"], limits)
     codes = data.draw(st.lists(st.integers(0, len(table) - 1), max_size=60))
-    block = IdBlock(
-        id_space="xandr",
-        ids=[f"{1000 + number}" for number in range(len(codes))],
-        codes=codes,
-        changes=dict(enumerate(table)),
-    )
+    block = block_of("xandr", [f"{1000 + number}" for number in range(len(codes))], codes, table)
     single = Written(list(block.rows()), seat)
     files: dict[str, Kept] = {}
 
@@ -138,22 +136,22 @@ def test_what_looks_plain_is_refused_by_nobody(every_seat: dict[str, Seat], ids:
     """Ids that are let through together are let through one by one."""
     for seat in every_seat.values():
         for id_space in seat.id_spaces:
-            if all_plain(ids, seat, id_space):
+            if all_plain(strings(ids), seat, id_space):
                 assert not any(writer_of(seat).refused_id(each, seat, id_space) for each in ids)
 
 
 def test_plain_ids_are_many(seats: dict[str, Seat]) -> None:
     """The ids of most partners are looked at together."""
-    assert all_plain(["1234567890", "abcDEF012"], seats["xandr_958"], "xandr")
-    assert not all_plain(["12;34"], seats["xandr_958"], "xandr")
-    assert not all_plain(["12", ""], seats["xandr_958"], "xandr")
-    assert not all_plain(["é"], seats["xandr_958"], "xandr")
+    assert all_plain(strings(["1234567890", "abcDEF012"]), seats["xandr_958"], "xandr")
+    assert not all_plain(strings(["12;34"]), seats["xandr_958"], "xandr")
+    assert not all_plain(strings(["12", ""]), seats["xandr_958"], "xandr")
+    assert not all_plain(strings(["é"]), seats["xandr_958"], "xandr")
 
 
 def test_a_row_has_no_change_of_its_own() -> None:
     """Rows of one change share it, so a block is small."""
     changes = ([("10", 1440)], ["11"])
-    block = IdBlock(id_space="xandr", ids=["1", "2"], codes=[7, 7], changes={7: changes})
+    block = block_of("xandr", ["1", "2"], [1, 1], [([], []), changes])
     assert list(block.rows()) == [
         IdRow(id=each, id_space="xandr", adds=changes[0], removes=changes[1]) for each in "12"
     ]

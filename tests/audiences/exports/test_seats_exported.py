@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 from pyroaring import BitMap
+from seat_world import Named
 from written_files import AT_MS, changed
 
 import service
@@ -77,7 +78,7 @@ class World:
                 suppressed=BitMap(),
                 holdout_key=bytes(16),
             ),
-            texts=lambda ordinals: {each: self._ids[each - 1] for each in ordinals},
+            texts=Named({number + 1: named for number, named in self._ids.items()}),
             store=self._store,
             out_dir=self._out_dir,
             run=run,
