@@ -109,10 +109,6 @@ def opened_shop(
     database: Any, folder: Path, change: Callable[[Config], Config] = lambda config: config
 ) -> Iterator[Shop]:
     """Open a new installation with the seats of `SEATS`, which take everybody."""
-    client = database.client()
-    tables = client.query("select name from system.tables where database = currentDatabase()")
-    for (name,) in tables.result_rows:
-        client.command(f"drop table {name} sync")
     config = _config(prepare_config(folder))
     engine = Engine(
         environment=Environment(data=folder, timezone=ZoneInfo("UTC")),

@@ -1,18 +1,28 @@
-"""The real service as a child process, on a free port and a data directory of its own."""
+"""The real service as a child process, on a free port and a data directory of its own.
 
+It is forked from a process that has imported it, on a copy of a database without rows, unless a
+test asks for a cold start: then it is the command that an operator types, on an empty folder.
+"""
+
+import atexit
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import httpx
+from warm_program import WarmChild, make_database, start_warm
+
+Child = WarmChild | subprocess.Popen[bytes]
 
 ADMIN_KEY = "jk_the-admin-of-these-tests"
 SERVER_KEY = "the shop's secret server key"
@@ -23,9 +33,7 @@ WAIT_S = 60
 class RunningService:
     """A running service: where it listens, where its data lies, and its API."""
 
-    def __init__(
-        self, url: str, data: Path, child: "subprocess.Popen[bytes]", environment: dict[str, str]
-    ) -> None:
+    def __init__(self, url: str, data: Path, child: Child, environment: dict[str, str]) -> None:
         self.url = url
         self.data = data
         self.environment = environment
@@ -88,7 +96,11 @@ class RunningService:
 
 @contextmanager
 def serving(
-    folder: Path, configure: Callable[[Path], None] = lambda _: None, *, port: int = 0
+    folder: Path,
+    configure: Callable[[Path], None] = lambda _: None,
+    *,
+    port: int = 0,
+    cold: bool = False,
 ) -> Iterator[RunningService]:
     """Serve a folder until the end of the block; `configure` changes the example first."""
     data, log, port = folder / "data", folder / "log", port or free_port()
@@ -100,18 +112,39 @@ def serving(
         "JUMELLE_DEMO_SERVER_KEY": SERVER_KEY,
         "JUMELLE_DEMO_IDENTIFY_SECRET": SECRET,
     }
-    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port)]
-    with log.open("wb") as file:
-        child = subprocess.Popen(command, env=environment, stderr=file)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until_ready(url, child, log)
-            with closing(RunningService(url, data, child, environment)) as running:
-                yield running
-        finally:
-            if child.poll() is None:
-                child.terminate()
-            assert child.wait(timeout=30) == 0, log.read_text()
+    words = ["serve", "--port", str(port)]
+    if cold:
+        child: Child = start_cold(words, environment, stderr=log)
+    else:
+        shutil.copytree(_database_without_rows(), data / "clickhouse", symlinks=True)
+        child = start_warm(words, environment, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, child, log)
+        with closing(RunningService(url, data, child, environment)) as running:
+            yield running
+    finally:
+        if child.poll() is None:
+            child.terminate()
+        assert child.wait(timeout=30) == 0, log.read_text()
+
+
+def start_cold(
+    words: list[str], environment: dict[str, str], *, stderr: Path
+) -> "subprocess.Popen[bytes]":
+    """Start `jumelle` as an operator does; it loads everything anew."""
+    with stderr.open("ab") as file:
+        command = [sys.executable, "-m", "service.cli", *words]
+        return subprocess.Popen(command, env=environment, stderr=file)
+
+
+@cache
+def _database_without_rows() -> Path:
+    """Give the embedded engine's folder as migrations leave it; copied, it needs none of them."""
+    data = Path(tempfile.mkdtemp(prefix="jumelle-empty-"))
+    atexit.register(shutil.rmtree, data, ignore_errors=True)
+    make_database(data)
+    return data / "clickhouse"
 
 
 def free_port() -> int:
@@ -130,7 +163,7 @@ def _write_config(folder: Path) -> None:
     service.write_text(service.read_text().replace("tick_seconds = 3.0", "tick_seconds = 600.0"))
 
 
-def wait_until_ready(url: str, child: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_until_ready(url: str, child: Child, log: Path) -> None:
     """Wait until a service answers that it is ready, or say what its log tells."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:

@@ -149,7 +149,9 @@ def stand_in() -> Iterator[str]:
 def shop(tmp_path: Path, stand_in: str) -> Iterator[Shop]:
     """Serve the shop's own service: partners at the stand-in, seats that take one person."""
     base, port = stand_in.split()
-    with serving(tmp_path, lambda config: _configure(config, base), port=int(port)) as running:
+    with serving(
+        tmp_path, lambda config: _configure(config, base), port=int(port), cold=True
+    ) as running:
         yield Shop(running)
 
 

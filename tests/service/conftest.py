@@ -26,10 +26,6 @@ def serve() -> Serve:
 @pytest.fixture
 def engine(database: Any, tmp_path: Path) -> Iterator[Engine]:
     """Give an engine on a new installation."""
-    client = database.client()
-    tables = client.query("select name from system.tables where database = currentDatabase()")
-    for (name,) in tables.result_rows:
-        client.command(f"drop table {name} sync")
     made = Engine(
         environment=Environment(data=tmp_path, timezone=ZoneInfo("UTC")),
         config=load_config(prepare_config(tmp_path)),

@@ -80,10 +80,6 @@ SEATS: Final = {
 @pytest.fixture
 def engine(database: Any, tmp_path: Path) -> Iterator[Engine]:
     """Give an engine with two pools of one company and seats that take hashed contacts."""
-    client = database.client()
-    tables = client.query("select name from system.tables where database = currentDatabase()")
-    for (name,) in tables.result_rows:
-        client.command(f"drop table {name} sync")
     folder = prepare_config(tmp_path)
     (folder / "partners" / "xandr_eu.toml").write_text("enabled = true\n")
     (folder / "partners" / "google.toml").write_text(
@@ -220,10 +216,12 @@ class World:
                     at_ms = NOW_MS - pick.randrange(80) * DAY_MS - pick.randrange(3)
                     rows.append((space, visitor, action, text, at_ms))
         count = len(rows)
-        ordinals = [
-            int(self.engine.stores.partner_ids.id_ordinals(space, [text])[0]) if text else 0
-            for space, _, _, text, _ in rows
-        ]
+        ordinals = [0] * count
+        for space in SPACES:
+            named = [at for at, row in enumerate(rows) if row[0] == space and row[3]]
+            found = self.engine.stores.partner_ids.id_ordinals(space, [rows[at][3] for at in named])
+            for at, ordinal in zip(named, found.tolist(), strict=True):
+                ordinals[at] = ordinal
         self.engine.stores.partner_ids.insert(
             PartnerIdColumns(
                 chunk=[1] * count,
@@ -337,7 +335,7 @@ def test_who_is_addressable_is_who_is_sent(engine: Engine, seed: int, identity: 
                 members,
                 carriers(
                     people=people,
-                    live=engine.reaches.live(seat),
+                    live=engine.reaches.carried(seat),
                     allowed=engine.reaches.allowed(seat),
                     suppressed=engine.suppressed,
                 ),

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from running_service import RunningService, serving
+from warm_program import run_warm
 
 from audiences.exports.waterfall import STAGE_OF
 from service.engine.addressability import Addressability
@@ -34,10 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 def jumelle(service: RunningService, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run one command against the service."""
     environment = os.environ | service.environment | {"JUMELLE_URL": service.url}
-    command = [sys.executable, "-m", "service.cli", *words]
-    return subprocess.run(
-        command, env=environment, check=False, capture_output=True, text=True, timeout=60
-    )
+    return run_warm(words, environment)
 
 
 def test_every_answer_of_the_card_has_a_stage() -> None:
@@ -96,9 +93,11 @@ def test_a_run_tells_its_waterfall(service: RunningService) -> None:
 
 
 def test_commands_hold_and_release(service: RunningService) -> None:
-    """A held run ends as partly done and says how to release it; a released one ends well."""
+    """Who holds is told how to release; who finds a seat held is told by the exit code too."""
     held = jumelle(service, "export", "run", "pixel_csv", "--hold")
-    assert (held.returncode, "--release" in held.stderr) == (4, True), held.stderr
+    assert (held.returncode, "--release" in held.stderr) == (0, True), held.stderr
+    found = jumelle(service, "export", "run", "pixel_csv")
+    assert (found.returncode, "--release" in found.stderr) == (4, True), found.stderr
     assert service.call("GET", "/api/seats/pixel_csv")["hold"] == "by hand"
     dry = jumelle(service, "export", "run", "pixel_csv", "--dry-run", "--release")
     assert dry.returncode == 0, dry.stderr
@@ -107,6 +106,7 @@ def test_commands_hold_and_release(service: RunningService) -> None:
     assert released.returncode == 0, released.stderr
     assert service.call("GET", "/api/seats/pixel_csv")["hold"] == ""
     newest = service.call("GET", "/api/exports")["exports"]
-    assert [each["status"] for each in newest[:3]] == ["below_minimum", "below_minimum", "held"]
+    statuses = [each["status"] for each in newest[:4]]
+    assert statuses == ["below_minimum", "below_minimum", "held", "held"]
     shown = jumelle(service, "export", "show", str(newest[0]["run"]))
     assert "no_browser 1" in shown.stdout

@@ -108,7 +108,14 @@ def refusing(database: Any, table: str) -> Iterator[None]:
     client.command("alter table {t:Identifier} drop constraint closed", parameters=names)
 
 
-@pytest.mark.parametrize("table", EXPECTED)
+# Why once over HTTP: there each table's insert fails below, where its answer is lost.
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, marks=() if table == "events" else pytest.mark.embedded)
+        for table in EXPECTED
+    ],
+)
 def test_a_refused_insert_is_made_up_for(database: Any, loader: Loader, table: str) -> None:
     """When any one insert fails the loader raises, and the next pass brings each row once."""
     with refusing(database, table), pytest.raises(DatabaseError) as refused:

@@ -137,6 +137,7 @@ def test_a_chunk_is_loaded_once(workshop: Workshop) -> None:
     assert workshop.balance.sheet().received == 2
 
 
+@pytest.mark.embedded
 def test_a_long_backlog_is_loaded_in_turns(workshop: Workshop) -> None:
     """When its time is over the loader begins no chunk more; the rest stays claimed and counted."""
     workshop.spools([message(1)])
@@ -149,6 +150,7 @@ def test_a_long_backlog_is_loaded_in_turns(workshop: Workshop) -> None:
     assert workshop.off() == 0
 
 
+@pytest.mark.embedded
 def test_the_same_message_counts_once(workshop: Workshop) -> None:
     """A message that is sent again, in the same chunk or a later one, is a duplicate."""
     workshop.spools([message(1), message(1)])
@@ -188,6 +190,7 @@ def test_a_half_loaded_chunk_is_completed(workshop: Workshop, lost: str) -> None
 TABLES = ("events", "events_by_visitor", "identifications", "partner_ids", "visitors", "customers")
 
 
+@pytest.mark.embedded
 def test_a_loaded_chunk_that_comes_back_adds_nothing(workshop: Workshop) -> None:
     """A chunk whose ledger row stands is let go without another look."""
     workshop.spools([message(1)])
@@ -211,6 +214,7 @@ def test_a_bad_record_is_set_aside_and_its_neighbours_are_kept(workshop: Worksho
     assert workshop.off() == 0
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("days", "expected_days", "flags"),
     [(-1, -1, 0), (-34, -34, 0), (-40, 0, 1), (1, 0, 1)],
@@ -231,6 +235,7 @@ def test_browser_clocks_are_judged(
     assert flagged == flags
 
 
+@pytest.mark.embedded
 def test_a_server_may_send_old_orders(workshop: Workshop) -> None:
     """With the server key a time long ago stands as it is."""
     proof = {"proved": "123456", "method": "purchase", "server": True, "type": "track"}
@@ -241,6 +246,7 @@ def test_a_server_may_send_old_orders(workshop: Workshop) -> None:
     ]
 
 
+@pytest.mark.embedded
 def test_bots_are_flagged_not_dropped(workshop: Workshop) -> None:
     """A crawler's page is kept with its flag."""
     crawler = {"agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}
@@ -251,6 +257,7 @@ def test_bots_are_flagged_not_dropped(workshop: Workshop) -> None:
     assert workshop.rows("select flags from events") == [(2,)]
 
 
+@pytest.mark.embedded
 def test_an_unsigned_claim_makes_no_customer(workshop: Workshop) -> None:
     """A claimed CRM id that nobody knows leaves no customer and no link."""
     workshop.spools([message(1, type="identify", userId="made up")])
@@ -289,6 +296,7 @@ def test_an_id_is_stored_once_per_offer(workshop: Workshop) -> None:
     ]
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("must_restart", [False, True], ids=["running", "restarted"])
 @pytest.mark.parametrize("uid", ["1" * 19, ""], ids=["an id", "a deletion"])
 def test_an_id_may_come_before_its_offer(
@@ -410,6 +418,7 @@ def test_a_replay_survives_a_crash_before_the_ledger(workshop: Workshop) -> None
     assert workshop.rows("select count() from bad_replays") == [(1,)]
 
 
+@pytest.mark.embedded
 def test_a_chunk_that_vanishes_shows_in_the_balance(workshop: Workshop) -> None:
     """Records of a claimed file that somebody removes are missing from the balance."""
     workshop.spools([message(1), message(2)])
@@ -421,6 +430,7 @@ def test_a_chunk_that_vanishes_shows_in_the_balance(workshop: Workshop) -> None:
     assert workshop.balance.sheet().off == 2
 
 
+@pytest.mark.embedded
 def test_a_chunk_that_is_loaded_twice_shows_in_the_balance(workshop: Workshop) -> None:
     """A file that is put back by hand brings records that nobody received."""
     workshop.spools([message(1), message(2)])
@@ -433,6 +443,7 @@ def test_a_chunk_that_is_loaded_twice_shows_in_the_balance(workshop: Workshop) -
     assert workshop.off() == -2
 
 
+@pytest.mark.embedded
 def test_damage_is_set_aside_and_what_is_behind_it_is_loaded(workshop: Workshop) -> None:
     """One flipped bit costs one record, which the balance misses and quarantine keeps."""
     workshop.spools([message(1), message(2), message(3)])
@@ -451,6 +462,7 @@ def test_damage_is_set_aside_and_what_is_behind_it_is_loaded(workshop: Workshop)
     assert workshop.reader.quarantined() == 0
 
 
+@pytest.mark.embedded
 def test_text_that_is_no_utf_8_is_bad_alone(workshop: Workshop) -> None:
     """Bytes that no text has do not keep their chunk from being loaded."""
     meta = Meta(site="shop", type="page", agent=AGENT)
@@ -501,6 +513,7 @@ def test_a_withdrawal_makes_nobody_known(workshop: Workshop, signals: Signals) -
     assert workshop.off() == 0
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("restart", [False, True])
 def test_nothing_more_is_kept_of_who_opted_out(workshop: Workshop, *, restart: bool) -> None:
     """A server that still names the browser adds nothing, now or after a restart."""

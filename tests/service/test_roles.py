@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 from running_service import free_port
+from warm_program import WarmChild, run_warm, start_warm
 
 from service.engine.clickhouse import take_lock
 from service.local_commands import doctor
@@ -38,7 +39,7 @@ HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), trust_env=
 class House:
     """A data directory and the processes on it."""
 
-    def __init__(self, folder: Path, compiled: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.port, self.tag_port = free_port(), free_port()
@@ -47,9 +48,6 @@ class House:
             "JUMELLE_ADMIN_KEY": ADMIN_KEY,
             "JUMELLE_DEMO_SERVER_KEY": SERVER_KEY,
             "JUMELLE_URL": self.url,
-            # Why: many children start here, and each would compile every library anew.
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": str(compiled),
         }
 
     @property
@@ -62,13 +60,7 @@ class House:
 
     def runs(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "service.cli", *words],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_warm(words, self.environment)
 
     def ticks_every(self, seconds: str) -> None:
         """Write the configuration, with another pace of the engine."""
@@ -76,21 +68,17 @@ class House:
         path = self.data / "config" / "service.toml"
         path.write_text(path.read_text().replace("tick_seconds = 3.0", f"tick_seconds = {seconds}"))
 
-    def starts(self, role: str, *words: str) -> "subprocess.Popen[bytes]":
+    def starts(self, role: str, *words: str) -> WarmChild:
         """Start a role; its log is appended to `ROLE.log`."""
-        with (self.folder / f"{role}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "serve", "--role", role, *words],
-                env=self.environment,
-                stderr=log,
-            )
+        log = self.folder / f"{role}.log"
+        return start_warm(["serve", "--role", role, *words], self.environment, stderr=log)
 
     def log(self, role: str) -> str:
         """Give all that a role logged."""
         return (self.folder / f"{role}.log").read_text()
 
     @contextmanager
-    def serves(self, role: str) -> "Iterator[subprocess.Popen[bytes]]":
+    def serves(self, role: str) -> Iterator[WarmChild]:
         """Serve a role until the end of the block."""
         port, url = ("--port", self.url) if role != "tag" else ("--tag-port", self.tag_url)
         words = ["--tag-workers", "2"] if role == "tag" else []
@@ -106,9 +94,7 @@ class House:
                 child.kill()
                 child.wait()
 
-    def waits(
-        self, for_: Callable[[], bool], child: "subprocess.Popen[bytes] | None" = None
-    ) -> None:
+    def waits(self, for_: Callable[[], bool], child: WarmChild | None = None) -> None:
         """Wait until something holds."""
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
@@ -142,9 +128,9 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> House:
+def house(tmp_path: Path) -> House:
     """Give an empty house."""
-    return House(tmp_path, tmp_path_factory.getbasetemp() / "compiled")
+    return House(tmp_path)
 
 
 class Sender:
