@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 from service.api import (
     audiences,
     catalogue,
+    cookies,
     customers,
     exports,
     health,
@@ -35,6 +36,7 @@ from service.web import pages
 API: Final[tuple[ControllerRouterHandler, ...]] = (
     *audiences.ROUTES,
     *catalogue.ROUTES,
+    *cookies.ROUTES,
     *customers.ROUTES,
     *exports.ROUTES,
     *identity.ROUTES,

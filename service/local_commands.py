@@ -30,6 +30,7 @@ from service.config import (
 )
 from service.logs import configure_logging, fields
 from service.metrics import Balance, BalanceOf
+from service.tag import tag_script
 from service.tag.process import TagProcess
 from service.tag.spool import count_records
 from service.tag.tokens import (
@@ -222,6 +223,7 @@ def check(*, as_json: bool) -> None:
         "partners": [each.key for each in config.partners],
         "seats": [each.key for each in config.seats],
         "tagging_plans": sorted(config.tagging_plans),
+        "tag": f"/{tag_script.version_name()} integrity={tag_script.integrity()}",
         "warnings": config.warnings,
         "ask": open_questions(load_partners(config.folder)) + seat_questions(config.seats),
     }
@@ -295,7 +297,7 @@ def doctor(*, as_json: bool) -> None:
         url = os.environ.get("JUMELLE_URL", "http://127.0.0.1:8000")
         try:
             found["readyz"] = httpx.get(f"{url}/readyz", timeout=5).json()
-            found |= _tagging(url, sorted(config.tagging_plans))
+            found |= _tagging(url, sorted(config.tagging_plans)) | _cookies(url)
         except httpx.HTTPError as problem:
             click.echo(f"the data directory is in use, but {url} says: {problem}", err=True)
             raise SystemExit(1) from None
@@ -320,6 +322,29 @@ def _tagging(url: str, sites: list[str]) -> dict[str, list[str]]:
             if each["status"] != "ok"
         ] or ["as planned"]
     return found
+
+
+def _cookies(url: str) -> dict[str, list[str]]:
+    """Tell how old the cookies were with which visitors came back, by family of browsers."""
+    key = os.environ.get("JUMELLE_API_KEY") or os.environ.get("JUMELLE_ADMIN_KEY", "")
+    if not key:
+        return {}
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = httpx.get(f"{url}/api/cookies", headers=headers, timeout=60).raise_for_status()
+    return {"cookies that came back": [_cookie_line(each) for each in answer.json()["cookies"]]}
+
+
+def _cookie_line(each: dict[str, Any]) -> str:
+    ages = ", ".join(
+        f"{'none' if share is None else f'{share:.0%}'} after {days} days"
+        for days, share in (
+            (1, each["older_than_1_day"]),
+            (7, each["older_than_7_days"]),
+            (30, each["older_than_30_days"]),
+        )
+    )
+    advice = f"; {each['advice']}" if each["advice"] else ""
+    return f"{each['browser']}: {each['returned']} of {each['visitors']}, of these {ages}{advice}"
 
 
 def _spool_at_rest(folder: Path) -> dict[str, int]:

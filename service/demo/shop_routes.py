@@ -94,5 +94,6 @@ def _own_card(engine: Engine, part: TagProcess, request: Request[Any, Any, Any])
     return {
         "visitor": found.visitor.hex(),
         **card_of(engine, subject),
+        "partner_names": {each.key: each.name for each in engine.config.partners},
         "me_audiences": audiences_for(engine, part.collector, asked, site.write_key),
     }

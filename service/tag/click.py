@@ -4,15 +4,14 @@ The click alone proves little (mail scanners click too): it counts once a page e
 follows, which `matching/people.py` judges.
 """
 
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
 from matching.consent.decide import Use, encode_signals
-from matching.contact_hashes import crm_id_of, redact_text
+from matching.contact_hashes import crm_id_of
 from service.tag import visitor_cookie
+from service.tag.click_record import click_record
 from service.tag.collect import Collector, Outcome
-from service.tag.record import Kind, Meta, write_record
 from service.tag.request import TagAnswer, TagRequest, header_signals, refusal
 from service.tag.steps import DropReason
 from service.tag.tokens import TokenError, read_click
@@ -52,14 +51,5 @@ def click(collector: Collector, request: TagRequest, token: str) -> Outcome:
         value = visitor_cookie.write_cookie(collector.keys, visitor, now_s=request.now_s)
         line = visitor_cookie.set_cookie(site.cookie, value, secure=request.secure)
         headers += (("Set-Cookie", line),)
-    meta = Meta(
-        site=site.key,
-        proved=crm_id,
-        method="click",
-        nonce=found.nonce,
-        signals=encode_signals(signals),
-        sent_at=datetime.fromtimestamp(found.made_s, UTC).isoformat(),
-        agent=redact_text(request.header("user-agent")[:512], collector.seal),
-    )
-    record = write_record(Kind.CLICK, request.received_us, visitor, meta, b"")
+    record = click_record(collector, request, found, visitor, encode_signals(signals))
     return Outcome(answer=TagAnswer(status=302, headers=headers), records=(record,))

@@ -3,16 +3,22 @@
 The journey of each message stands in `steps.py`; which routes exist, in `routes.py`.
 """
 
-import base64
 import gzip
 import math
 from collections.abc import Callable, Sequence
-from hmac import compare_digest
 
 import msgspec
 
 from matching.ids import VisitorId
 from service.tag import message_bodies, visitor_cookie
+from service.tag.arrival import (
+    Arrival,
+    arrival_of,
+    click_of,
+    count_link,
+    link_header,
+    reference_header,
+)
 from service.tag.door import Door
 from service.tag.glance import keep_at_a_glance, keep_pixel_at_a_glance
 from service.tag.message_bodies import BATCH_BYTES_MAX, Given, GivenBatch, Unreadable
@@ -32,6 +38,8 @@ from service.tag.request import (
 )
 from service.tag.sender import Sender, known_sender, sender_of, tag_sender
 from service.tag.steps import (
+    NO_VISITOR,
+    STEPS_OF_ANONYMOUS,
     STEPS_OF_SEGMENT,
     STEPS_OF_TAG,
     Draft,
@@ -43,6 +51,9 @@ from service.tag.steps import (
 )
 from service.tag.tag_state import Site, TagState
 from service.tag.tokens import Keys
+from service.tag.write_keys import basic_key, key_of, same_key
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +115,7 @@ class Collector(Door):
                 batch = message_bodies.read_batch(body)
         except (Unreadable, BodyTooLarge, gzip.BadGzipFile) as problem:
             return _unreadable(request, problem, self.site_meant(request))
-        site, server = self._site_of(_key_of(request, batch))
+        site, server = self._site_of(key_of(request, batch))
         if site is None:
             return refused(request, 401, DropReason.UNKNOWN_KEY, "no site has this write key")
         sender = sender_of(self, request, site, server=server)
@@ -132,7 +143,7 @@ class Collector(Door):
 
         Without a key outside the body it may be for any of them.
         """
-        key = request.fields.get("key") or request.fields.get("account") or _basic_key(request)
+        key = request.fields.get("key") or request.fields.get("account") or basic_key(request)
         site = self._site_of(key)[0]
         return (site,) if site else () if key else self.state.sites
 
@@ -146,7 +157,7 @@ class Collector(Door):
         if site is not None:
             return site, False
         for each in self.state.sites:
-            if key and each.server_key and _same(key, each.server_key):
+            if key and each.server_key and same_key(key, each.server_key):
                 return each, True
         return None, False
 
@@ -166,7 +177,8 @@ class Collector(Door):
             )
             if wait_s > 0:
                 return _over_rate(request, site, len(batch.given), wait_s)
-        kept = _Kept()
+        arrival = arrival_of(self, request, sender)
+        kept = _Kept(linked=arrival.visitor)
         for index, each in enumerate(batch.given):
             if each.message is None:
                 kept.refuse(index, each)
@@ -179,6 +191,7 @@ class Collector(Door):
                 continue
             draft = draft_of(each.message, each, sender, request, batch.sent_at)
             self._take(draft, kept, STEPS_OF_TAG if tag else STEPS_OF_SEGMENT)
+        self._arrive(request, sender, arrival, kept)
         if tag:
             answer = self._tag_answer(request, sender, kept)
         else:
@@ -187,8 +200,13 @@ class Collector(Door):
         return Outcome(answer=answer, records=tuple(kept.records), dropped=tuple(kept.dropped))
 
     def _take(self, draft: Draft, kept: "_Kept", steps: Sequence[Step]) -> None:
-        if kept.minted is not None:
+        if draft.anonymous:
+            if draft.sender.site.anonymous:
+                steps = STEPS_OF_ANONYMOUS
+        elif kept.minted is not None:
             draft.visitor, draft.new_visitor = kept.minted, True
+        else:
+            draft.linked = kept.linked
         try:
             for step in steps:
                 step(self, draft)
@@ -196,26 +214,37 @@ class Collector(Door):
             kept.dropped.append(stop.reason)
             kept.records.extend(stop.records)
             return
+        kept.records.append(record_of(self, draft))
+        if draft.anonymous:
+            return  # nothing of it may reach a cookie or an id
         if draft.new_visitor:
             kept.minted = draft.visitor
-        kept.taken = True
-        kept.records.append(record_of(self, draft))
+        if not kept.taken:
+            kept.taken, kept.visitor, kept.signals = True, draft.visitor, draft.told.encoded
         kept.records.extend(other_id_records(draft))
 
+    def _arrive(self, request: TagRequest, sender: Sender, arrival: Arrival, kept: "_Kept") -> None:
+        """Put a newsletter's click before the page that it led to, and count the linker's token."""
+        count_link(arrival, kept.minted)
+        if arrival.click and kept.taken:
+            found = click_of(self, request, sender, arrival.click, kept.visitor, kept.signals)
+            if found is not None:
+                kept.records.insert(0, found)
+
     def _tag_answer(self, request: TagRequest, sender: Sender, kept: "_Kept") -> TagAnswer:
-        quiet = kept.minted is None and request.now_s <= sender.quiet_until_s
-        if quiet and not kept.problems:
+        named: Headers = ()
+        if kept.taken:
+            named = self._cookie_headers(request.now_s, sender, kept.minted)
+            named = named or reference_header(self, request, sender)
+        headers = sender.cors + named + link_header(self, request, sender)
+        if headers == sender.cors and not kept.problems:
             return sender.plain_answer
-        cookie = self._cookie_headers(request.now_s, sender, kept.minted) if kept.taken else ()
-        headers = sender.cors + cookie
         if not kept.problems:
             return TagAnswer(status=204, headers=headers)
         body = msgspec.json.encode({"refused": kept.problems})
         return TagAnswer(status=400, headers=headers, body=body)
 
-    def _cookie_headers(
-        self, now_s: int, sender: Sender, minted: VisitorId | None
-    ) -> tuple[tuple[str, str], ...]:
+    def _cookie_headers(self, now_s: int, sender: Sender, minted: VisitorId | None) -> Headers:
         visitor = minted
         if visitor is None:
             found = sender.cookie_at(now_s)
@@ -235,8 +264,13 @@ class _Kept(msgspec.Struct):
     dropped: list[DropReason] = []
     problems: list[dict[str, object]] = []
     minted: VisitorId | None = None
+    linked: VisitorId | None = None
+    """Whom the linker names, for a browser without a cookie."""
     taken: bool = False
-    """Whether any message came through; else the browser's cookie is left alone."""
+    """Whether any named message came through; else the browser's cookie is left alone."""
+    visitor: VisitorId = NO_VISITOR
+    """Whose the first of them is, and what it says of consent."""
+    signals: str = ""
 
     def refuse(self, index: int, given: Given) -> None:
         """Note a message that cannot be read, with its place and the reason."""
@@ -275,26 +309,3 @@ def _unreadable(request: TagRequest, problem: Exception, site: Site | None) -> O
     if isinstance(problem, BodyTooLarge):
         return refused(request, 413, DropReason.TOO_LARGE, str(problem), site)
     return refused(request, 400, DropReason.MALFORMED, str(problem), site)
-
-
-def _key_of(request: TagRequest, batch: GivenBatch) -> str:
-    if request.header("authorization")[:6].lower() == "basic ":
-        return _basic_key(request)
-    if request.fields.get("key"):
-        return request.fields["key"]
-    named = (each.message.write_key for each in batch.given if each.message)
-    return batch.write_key or next((key for key in named if key), "")
-
-
-def _basic_key(request: TagRequest) -> str:
-    scheme, _, coded = request.header("authorization").partition(" ")
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        return base64.b64decode(coded, validate=True).decode().partition(":")[0]
-    except ValueError:  # no base64, no ASCII or no UTF-8
-        return ""
-
-
-def _same(given: str, expected: str) -> bool:
-    return compare_digest(given.encode(), expected.encode())

@@ -234,7 +234,7 @@ def cors_headers(request: TagRequest, *sites: Site) -> tuple[tuple[str, str], ..
     return (
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Allow-Credentials", "true"),
-        ("Access-Control-Expose-Headers", "Jumelle-Visitor, Retry-After"),
+        ("Access-Control-Expose-Headers", "Jumelle-Visitor, Jumelle-Link, Retry-After"),
         ("Vary", "Origin"),
     )
 

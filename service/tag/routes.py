@@ -3,24 +3,13 @@
 Everything that is called here is pure; who reads sockets and writes the spool calls `handle`.
 """
 
-from hashlib import sha256
-from importlib.resources import files
 from typing import Final
 
-import msgspec
-
-from matching.consent.site_default import allows_silent
 from service.tag import messages, sync
 from service.tag.click import click
 from service.tag.collect import Collector, Outcome
-from service.tag.request import (
-    TagAnswer,
-    TagRequest,
-    preflight,
-    refusal,
-    through_proxies,
-    trusted_country,
-)
+from service.tag.request import TagRequest, preflight, refusal, through_proxies
+from service.tag.tag_script import VERSION, tag_script
 
 PATHS: Final = (
     "/t",
@@ -34,7 +23,7 @@ PATHS: Final = (
     "/c/{token}",
 )
 PLAIN_PATHS: Final = frozenset(path for path in PATHS if "{" not in path)
-PREFIXES: Final = tuple(path.partition("{")[0] for path in PATHS if "{" in path)
+PREFIXES: Final = (*(path.partition("{")[0] for path in PATHS if "{" in path), f"/{VERSION}")
 ENGINE_PREFIX: Final = "/v1/me/"
 """The one path under `/v1` that a tag process does not answer."""
 
@@ -67,8 +56,8 @@ def handle(  # noqa: C901 - one table
             return sync.sync_in(collector, request, partner)
         case ["c", token], "GET":
             return click(collector, request, token)
-        case ["tag.js"], "GET":
-            return _tag_script(collector, request)
+        case [name], "GET" if name == "tag.js" or name.startswith(VERSION):
+            return Outcome(answer=tag_script(collector.state, request, name))
     return Outcome(answer=refusal(404, f"there is no {request.method} {request.path} here"))
 
 
@@ -82,31 +71,3 @@ def is_tag_path(path: str) -> bool:
 def _type_of(name: str) -> str:
     known = messages.LETTERS.get(name, name)
     return known if known in messages.TYPES else ""
-
-
-def _tag_script(collector: Collector, request: TagRequest) -> Outcome:
-    key = request.fields.get("key", "")
-    site = collector.state.site_of_write_key.get(key)
-    if site is None:
-        return Outcome(answer=refusal(404, "no site has this write key; see config/sites"))
-    country = trusted_country(request, site)
-    settings = {
-        "key": key,
-        "host": "",
-        "autoPage": True,
-        "cookieSync": bool(collector.state.partners),
-        "consent": "optional" if allows_silent(site.consent_default, country) else "required",
-    }
-    prelude = b"window.__jumelle_settings=" + msgspec.json.encode(settings) + b";\n"
-    script = prelude + (files("tag_sdk") / "dist" / "jumelle.js").read_bytes()
-    for_all = isinstance(site.consent_default, str)
-    etag = f'"{sha256(script).hexdigest()[:20]}"'
-    headers = (
-        ("Content-Type", "text/javascript; charset=utf-8"),
-        ("Cache-Control", f"{'public' if for_all else 'private'}, max-age=300"),
-        ("ETag", etag),
-        ("X-Content-Type-Options", "nosniff"),
-    )
-    if request.header("if-none-match") == etag:
-        return Outcome(answer=TagAnswer(status=304, headers=headers))
-    return Outcome(answer=TagAnswer(status=200, headers=headers, body=script))

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from matching.consent.decide import Signals, Use, encode_signals
+from matching.consent.decide import Signal, Signals, Use, encode_signals
 from matching.ids import ERASED_VISITOR, VisitorId
 from service.tag import visitor_cookie
 from service.tag.door import Door
@@ -36,6 +36,9 @@ TOLD_BYTES_MAX: Final = 4096
 HEARD_MAX: Final = 4096
 HEARD_BYTES_MAX: Final = 1024
 ALWAYS: Final = 1 << 62
+ARRIVALS: Final = ("link", "click", "who")
+"""What a page brought with its address, and what it asks (`arrival.py`): no glance answers that."""
+SITE_DEFAULT: Final = Signal.SITE_DEFAULT
 Known = TypeVar("Known")
 
 
@@ -162,6 +165,8 @@ def tag_sender(door: Door, request: TagRequest) -> Sender | None:
     if site is None:
         return None
     found = sender_of(door, behind, site, server=False)
+    if any(name in request.fields for name in ARRIVALS):
+        found = msgspec.structs.replace(found, is_asked_little=False, is_common=False)
     memory = request.caller.memory
     if len(memory) < QUERIES_REMEMBERED_MAX and len(request.query) <= KNOWN_QUERY_LENGTH_MAX:
         memory[request.query] = found
@@ -202,7 +207,8 @@ def _decide(sender: Sender, raw: bytes) -> Told:
     context = read_context(raw)
     signals = _signals_of(sender, context.consent if context else None)
     unasked = sender.server and signals == Signals()
-    may_store = unasked or sender.state.decide(signals, Use.STORE, sender.site).allowed
+    decision = None if unasked else sender.state.decide(signals, Use.STORE, sender.site)
+    may_store = decision is None or decision.allowed
     encoded = encode_signals(signals)
     special = context is not None and (context.token or context.anonymous)
     return Told(
@@ -210,6 +216,7 @@ def _decide(sender: Sender, raw: bytes) -> Told:
         signals=signals,
         encoded=encoded,
         may_store=may_store,
+        refuses=not may_store and decision is not None and decision.signal != SITE_DEFAULT,
         is_common=may_store and not special and (not raw or is_harmless_context(raw)),
         manners={},
     )

@@ -25,6 +25,12 @@ from service.tag.tokens import TokenError, read_identify
 from service.tag.told import Told
 
 NO_VISITOR: Final = VisitorId(bytes(16))
+COUNTED_TYPES: Final = frozenset({"page", "screen", "track"})
+NAMELESS_FIELDS: Final = (
+    *("type", "messageId", "event", "name", "category", "properties"),
+    *("timestamp", "sentAt"),
+)
+REMOVED: Final = "removed"
 _TOKEN: Final = re.compile(rb"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{16,}|(?<=/c/)[\w-]{40,}")
 """A JWT anywhere, and the token of a newsletter link."""
 
@@ -56,6 +62,9 @@ class Draft(msgspec.Struct, kw_only=True):
     sent_at: str = ""
     visitor: VisitorId = NO_VISITOR
     new_visitor: bool = False
+    linked: VisitorId | None = None
+    """Whom a good linker's token names, for a browser without a cookie."""
+    anonymous: bool = False
     proved: str = ""
     method: str = ""
 
@@ -64,6 +73,7 @@ def draft_of(
     message: Message, given: Given, sender: Sender, request: TagRequest, sent_at: str = ""
 ) -> Draft:
     """Begin the journey of a message that was read."""
+    told = told_by(sender, bytes(message.raw_context))
     return Draft(
         message=message,
         raw=given.raw,
@@ -72,7 +82,8 @@ def draft_of(
         server=sender.server,
         received_us=request.received_us,
         sent_at=sent_at,
-        told=told_by(sender, bytes(message.raw_context)),
+        told=told,
+        anonymous=sender.anonymous or bool(told.context is not None and told.context.anonymous),
     )
 
 
@@ -96,9 +107,26 @@ def drop_opted_out(_: Door, draft: Draft) -> None:
 
 def drop_anonymous(_: Door, draft: Draft) -> None:
     """Stop what asks to leave no trace; it says nothing of consent to other messages."""
-    context = draft.told.context
-    if draft.sender.anonymous or (context is not None and context.anonymous):
+    if draft.anonymous:
         raise Stop(DropReason.NO_CONSENT)
+
+
+def drop_unless_counted(_: Door, draft: Draft) -> None:
+    """Stop an anonymous message that somebody refused, or that is of another kind than counted."""
+    if draft.told.refuses or draft.message.type not in COUNTED_TYPES:
+        raise Stop(DropReason.NO_CONSENT)
+
+
+def keep_nameless(_: Door, draft: Draft) -> None:
+    """Leave of an anonymous message what names nobody: no id, trait, proof, consent or contact."""
+    tree = msgspec.json.decode(draft.raw)
+    kept = {name: tree[name] for name in NAMELESS_FIELDS if name in tree}
+    context = tree.get("context") or {}
+    kept["context"] = {
+        "anonymous": True,
+        **{name: context[name] for name in ("page", "library") if name in context},
+    }
+    draft.raw = _TOKEN.sub(b"token", _bytes_of(redact_json(kept, lambda _: REMOVED)))
 
 
 def put_cookie_visitor(_: Door, draft: Draft) -> None:
@@ -126,6 +154,12 @@ def drop_without_consent(_: Door, draft: Draft) -> None:
     if draft.visitor == NO_VISITOR or draft.told.signals.is_silent:
         raise Stop(DropReason.NO_CONSENT)
     raise Stop(DropReason.NO_CONSENT, _withdrawal_of(draft))
+
+
+def put_linked_visitor(_: Door, draft: Draft) -> None:
+    """Name the visitor who came from another domain of the site."""
+    if draft.visitor == NO_VISITOR and draft.linked is not None:
+        draft.visitor, draft.new_visitor = draft.linked, True
 
 
 def mint_visitor(door: Door, draft: Draft) -> None:
@@ -208,11 +242,18 @@ STEPS_OF_TAG: Final[tuple[Step, ...]] = (
     drop_anonymous,
     put_cookie_visitor,
     drop_without_consent,
+    put_linked_visitor,
     mint_visitor,
     drop_suppressed,
     put_proof,
     redact,
 )
+STEPS_OF_ANONYMOUS: Final[tuple[Step, ...]] = (
+    drop_opted_out,
+    drop_unless_counted,
+    keep_nameless,
+)
+"""For sites that count before a permission; no step of these gives a message a visitor."""
 STEPS_OF_SEGMENT: Final[tuple[Step, ...]] = (
     drop_opted_out,
     drop_anonymous,
@@ -228,6 +269,10 @@ STEPS_OF_SEGMENT: Final[tuple[Step, ...]] = (
 def record_of(door: Door, draft: Draft) -> bytes:
     """Give the bytes that the spool keeps of a message that came through all steps."""
     sender, told, type_ = draft.sender, draft.told, draft.message.type
+    if draft.anonymous:
+        # Why the agent: it alone tells crawlers, and no table keeps it.
+        meta = Meta(site=sender.site.key, type=type_, server=sender.server, agent=sender.agent)
+        return write_record(Kind.MESSAGE, draft.received_us, NO_VISITOR, meta, draft.raw)
     if draft.proved or draft.sent_at:
         meta = meta_of(
             door,

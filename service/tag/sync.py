@@ -13,6 +13,7 @@ from matching.choose_syncs import (
     PageKind,
     SyncChoice,
     SyncStatus,
+    TypeFilter,
     choose_syncs,
 )
 from matching.consent.bits import Unreadable
@@ -39,8 +40,8 @@ from service.tag.tag_state import Site
 
 __all__ = ["cookie_sync", "opt_out", "set_uid", "sync_in"]
 
-SYNCS_A_PAGE: Final = 8
 OFFERED: Final = SyncStatus.OFFERED
+NO_FRAMES: Final = TypeFilter(filter="exclude")
 BOTH_TYPES: Final = frozenset({"image", "iframe"})
 NO_PUBLIC_URL: Final = "no_public_url"
 """Why nobody is offered where partners could not be told a host of ours to come back to."""
@@ -67,10 +68,10 @@ class SyncRequest(msgspec.Struct, frozen=True, kw_only=True):
         if self.gdpr not in {None, 0, 1}:
             raise ValueError(f"gdpr is {self.gdpr}; it must be 0 or 1")
 
-    @property
-    def budget(self) -> int:
-        """Give how many partners the page may call: what it asks for, within our own limit."""
-        return self.limit if self.limit and 0 < self.limit < SYNCS_A_PAGE else SYNCS_A_PAGE
+    def budget(self, site: Site) -> int:
+        """Give how many partners the page may call: what it asks for, within the site's limit."""
+        limit = site.sync.page_limit
+        return self.limit if self.limit and 0 < self.limit < limit else limit
 
 
 _decoder: Final = msgspec.json.Decoder(SyncRequest)
@@ -129,7 +130,7 @@ def _offer(
         _judged(collector, request, site, asked, signals),
         attempts=attempts,
         now_s=request.now_s,
-        limit=asked.budget,
+        limit=asked.budget(site),
         rng=memory.rng,
     )
     count_choices(choices)
@@ -213,6 +214,9 @@ def _judged(
     """Judge the partners by what this page has in common with others, once for all of them."""
     country, bot = country_of(request, site), is_crawler(request.header("user-agent"))
     types = asked.filter_settings or BOTH_TYPES
+    if not site.sync.iframes:
+        image = asked.filter_settings.image if asked.filter_settings else None
+        types = FilterSettings(image=image, iframe=NO_FRAMES)
     requested = frozenset(asked.bidders) if asked.bidders else None
     coop, told = bool(asked.coop_sync), encode_signals(signals)
 

@@ -26,6 +26,23 @@ OTHER_COOKIES: Final = frozenset({"jml_out", "jml_sync"})
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
+class SyncSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of its pages a site gives to the sync with partners."""
+
+    page_limit: Annotated[int, msgspec.Meta(ge=0, le=8)] = 5
+    """Partners that one page may meet; 0 leaves all syncs to other ways."""
+    iframes: bool = True
+    """Whether frames are allowed where a partner has no image."""
+    excluded_paths: tuple[str, ...] = ()
+    """Pages that meet nobody, by the beginnings of their paths, such as /checkout."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no path begins with."""
+        for path in self.excluded_paths:
+            if not path.startswith("/"):
+                raise ValueError(f"sync.excluded_paths holds {path!r}; a path begins with /")
+
+
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One site that carries the tag (`config/sites/*.toml`); secrets by environment variable."""
 
@@ -44,6 +61,10 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Messages a second that each tag process takes with the write key, and as many with the
     server key; 0 is no limit."""
     cookie: CookieSettings = CookieSettings()
+    sync: SyncSettings = SyncSettings()
+    anonymous: bool = False
+    """Whether page views and events are counted without name, cookie and storage while a visitor
+    has not answered; which law allows it is for the site to know."""
 
     def __post_init__(self) -> None:
         """Keep the visitor cookie apart from the service's other ones."""

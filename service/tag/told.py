@@ -17,6 +17,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     encoded: str
     """The signals as the record keeps them."""
     may_store: bool
+    refuses: bool
+    """Whether it may not be stored because somebody said no, not because nobody said yes."""
     is_common: bool
     """Whether it may be stored, holds no contact, proves nothing and may leave traces."""
     manners: dict[str, "Manner"]

@@ -7,6 +7,8 @@ const columns = {
   seats: [["Seat", (s) => s.key], ["Partner", (s) => s.partner], ["Format", (s) => s.format], ["Activations", (s) => s.activations.length, true], ["Ids held", (s) => s.held, true]],
   partners: [["Partner", (p) => p.name], ["Offered", (p) => p.offered, true], ["Returned", (p) => p.returned, true], ["Refused", (p) => p.refused, true], ["Match rate", (p) => `${(p.match_rate * 100).toFixed(1)} %`, true], ["Standing", (p) => p.advice ? `${p.standing}: ${p.advice}` : p.standing]],
 };
+const share = (value) => (value === null ? "" : `${(value * 100).toFixed(0)} %`);
+columns.cookies = [["Browser", (c) => c.browser], ["Visitors", (c) => c.visitors, true], ["Came back", (c) => c.returned, true], ["Cookie over 1 day", (c) => share(c.older_than_1_day), true], ["7 days", (c) => share(c.older_than_7_days), true], ["30 days", (c) => share(c.older_than_30_days), true], ["After a pause of 7 days", (c) => share(c.returned_after_7_days), true], ["Advice", (c) => c.advice]];
 
 function cell(kind, value, isNumber) {
   const made = document.createElement(kind);

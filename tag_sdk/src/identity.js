@@ -1,29 +1,28 @@
 /**
- * Who the page says is there: the customer's id and traits, the proof of it, and the reference by
- * which the server names this browser. The proof (a token) is kept in memory only.
+ * Who the page says is there: the customer's id, the proof of it, and the reference by which the
+ * server names this browser. The proof (a token) is kept in memory only, traits are not kept at all.
  */
 import { read, remove, write } from "./storage.js";
 
-export const who = { userId: undefined, traits: {}, token: undefined, reference: undefined };
+export const who = { userId: undefined, token: undefined, reference: undefined };
 
 /** Bring back what an earlier page kept, unless this page already knows better. */
 export function recall() {
   const user = read("user");
-  if (user && who.userId === undefined) Object.assign(who, user);
+  if (user && who.userId === undefined) who.userId = user.userId;
   who.reference = who.reference || read("visitor");
-  if (who.userId !== undefined) keepUser();
+  keepUser();
 }
 
-export function remember(userId, traits, token) {
+export function remember(userId, token) {
   if (userId !== undefined && userId !== who.userId) forget();
   if (userId !== undefined) who.userId = userId;
-  who.traits = { ...who.traits, ...traits };
   if (token) who.token = token;
   keepUser();
 }
 
 export function forget() {
-  Object.assign(who, { userId: undefined, traits: {}, token: undefined });
+  who.userId = who.token = undefined;
   remove("user");
 }
 
@@ -36,5 +35,5 @@ export function meet(reference) {
 }
 
 function keepUser() {
-  write("user", { userId: who.userId, traits: who.traits });
+  if (who.userId !== undefined) write("user", { userId: who.userId });
 }

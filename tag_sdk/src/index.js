@@ -2,9 +2,13 @@
  * The tag's table of contents: what starts, in which order, and what follows when consent
  * changes. Including the script twice does nothing the second time.
  */
+import { sendUnnamed, watchUnnamed } from "./anonymous.js";
 import { makeApi } from "./api.js";
+import { takeTokens } from "./arrival.js";
 import { consentSignals, consentState, DENIED, GRANTED, watchConsent } from "./consent.js";
+import { watchElements } from "./elements.js";
 import { forget, recall, who } from "./identity.js";
+import { watchLinks } from "./links.js";
 import { log } from "./log.js";
 import { message } from "./messages.js";
 import { unturnPage, watchPages } from "./page_views.js";
@@ -12,6 +16,7 @@ import { add, dropAll, release, startQueue } from "./queue.js";
 import { settings } from "./settings.js";
 import { names, openStorage, read, remove } from "./storage.js";
 import { syncAgain, syncWhenDue } from "./sync.js";
+import { arrived } from "./transport.js";
 
 const stub = window[settings.global] || [];
 if (!stub.version) start();
@@ -21,16 +26,22 @@ function start() {
   let told; // The signals the server last heard from this page.
   let lookAtPage = () => {};
 
+  Object.assign(arrived, stub.arrived, takeTokens());
   const api = makeApi(() => lookAtPage());
-  startQueue(function delivered(newVisitor) {
-    told = JSON.stringify(consentSignals());
-    if (newVisitor) syncAgain();
-    syncWhenDue();
-  });
+  startQueue(delivered, () => sendUnnamed(true));
   watchConsent(consentChanged);
   consentChanged();
   replay(api);
+  watchElements(api.track);
+  watchLinks();
+  watchUnnamed();
   if (settings.autoPage) lookAtPage = watchPages(() => api.page());
+
+  function delivered(newVisitor) {
+    told = JSON.stringify(consentSignals());
+    if (newVisitor) syncAgain();
+    syncWhenDue();
+  }
 
   function consentChanged() {
     const before = state;
@@ -44,6 +55,7 @@ function start() {
   function granted(before) {
     if (before !== GRANTED) {
       recall();
+      if (!who.reference) arrived.who = 1; // The server may know this browser by its cookie.
       release();
       if (before === DENIED) countAgain();
       return;

@@ -5,17 +5,22 @@ import { pageNow } from "./page_views.js";
 
 export const VERSION = __VERSION__;
 
-export function message(type, fields) {
+const REFERENCE = /^jr\./; // No other id of a page's own may name a browser.
+
+export function message(type, fields, { context = {}, timestamp, anonymousId, integrations } = {}) {
   return {
     type,
     messageId: randomId(),
-    timestamp: new Date().toISOString(),
+    timestamp: timeOf(timestamp),
     userId: who.userId,
+    anonymousId: REFERENCE.test(anonymousId) ? anonymousId : undefined,
+    integrations,
     ...fields,
     context: {
-      page: pageNow(),
-      library: { name: "jumelle-js", version: VERSION },
       token: who.token,
+      ...context,
+      page: { ...pageNow(), ...context.page },
+      library: { name: "jumelle-js", version: VERSION },
     },
   };
 }
@@ -24,8 +29,8 @@ export function message(type, fields) {
 export function stamped(message) {
   return {
     ...message,
-    anonymousId: who.reference || message.anonymousId,
-    sentAt: new Date().toISOString(),
+    anonymousId: message.anonymousId || who.reference,
+    sentAt: timeOf(),
     context: { ...message.context, consent: consentSignals() },
   };
 }
@@ -38,4 +43,9 @@ export function withoutToken(message) {
 export function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function timeOf(given) {
+  const time = new Date(given || Date.now());
+  return (isNaN(time) ? new Date() : time).toISOString();
 }

@@ -1,8 +1,8 @@
 /**
  * Messages on their way to the server. Each is kept in memory and, once consent allows it, in
  * localStorage until the server has it; the server counts a messageId once, so sending twice is
- * safe and losing one is not. Every page has a list of its own; a list whose page is gone is
- * taken over by the next page.
+ * safe and losing one is not. Every page has a list of its own and holds a lock on it while it
+ * lives; a list that nobody holds is taken over by one other page.
  */
 import { consentState, DENIED, GRANTED } from "./consent.js";
 import { meet, who } from "./identity.js";
@@ -11,14 +11,14 @@ import { randomId, stamped, withoutToken } from "./messages.js";
 import { names, read, remove, write } from "./storage.js";
 import { beaconMessages, postMessages } from "./transport.js";
 
-const SOON_MS = 100;
+const SOON_MS = 30; // A browser that crashes forgets what it has not yet written to its disk.
 const MESSAGES_MAX = 200;
 const MESSAGE_BYTES_MAX = 28000;
 const BATCH_BYTES_MAX = 60000; // Browsers give keepalive requests and beacons 64 KB together.
 const AFTER_BEACON_MS = 5000; // By then its answer has brought the cookie.
 const BACKOFF_FIRST_MS = 1000;
 const BACKOFF_LAST_MS = 300000;
-const LEASE_MS = 600000; // Longer than any pause between two tries of a living page.
+const LEASE_MS = 600000; // Without locks: longer than any pause of a living page between two tries.
 
 const LIST = `queue.${randomId().slice(0, 8)}`;
 
@@ -27,21 +27,32 @@ let inFlight = [];
 let failures = 0;
 let notBefore = 0;
 let timer;
+let due = Infinity;
+let unsaved = false;
 let delivered = () => {};
+let leaving = () => {};
 let kept = false;
 const waiting = [];
+const held = [];
 
-/** Start sending; `onDelivered(newVisitor)` is called after each answer that took messages. */
-export function startQueue(onDelivered) {
+/**
+ * Start sending; `onDelivered(newVisitor)` is called after each answer that took messages, `onLeave`
+ * when the page may be left for ever.
+ */
+export function startQueue(onDelivered, onLeave) {
   delivered = onDelivered;
+  leaving = onLeave;
   document.addEventListener("visibilitychange", () => document.hidden && leave());
   addEventListener("pagehide", () => {
     leave();
     save(0);
+    // Why: a page that holds locks may be no page to go back to.
+    held.splice(0).forEach((letGo) => letGo());
   });
   addEventListener("pageshow", (event) => event.persisted && comeBack());
   addEventListener("online", () => {
     failures = 0;
+    notBefore = read("wait") || 0;
     schedule(SOON_MS);
   });
 }
@@ -52,30 +63,53 @@ export function startQueue(onDelivered) {
  */
 export function add(message, farewell = false) {
   if (!farewell && consentState() === DENIED) return refuse(message, "no consent");
-  const plain = JSON.parse(JSON.stringify(message));
-  if (bytesOf(plain) > MESSAGE_BYTES_MAX) return refuse(message, "too large");
+  const text = JSON.stringify(message);
+  if (bytesOf(text) > MESSAGE_BYTES_MAX) return refuse(message, "too large");
   return new Promise((done) => {
-    entries.push({ message: plain, done, farewell });
+    entries.push({ message: JSON.parse(text), done, farewell });
     while (entries.length > MESSAGES_MAX) entries.shift().done(false);
-    save();
-    schedule(SOON_MS);
+    saveSoon();
+    if (due > Date.now() + SOON_MS) schedule(SOON_MS); // Why: many calls in a row must not put it off.
   });
 }
 
 /** Consent was given: keep what waits, take over what gone pages left, send. */
 export function release() {
-  for (const name of names().filter((each) => each.startsWith("queue."))) {
-    const list = read(name);
-    if (name === LIST || !list || Date.now() - list.at < LEASE_MS) continue;
-    remove(name);
-    const known = new Set(entries.map((entry) => entry.message.messageId));
-    const left = list.messages.filter((each) => !known.has(each.messageId));
-    const adopted = left.map((each) => ({ message: each, done() {} }));
-    entries = adopted.concat(entries).slice(-MESSAGES_MAX);
-  }
+  const lists = names().filter((name) => name.startsWith("queue.") && name !== LIST);
+  lists.forEach((name) => hold(name, adopt));
+  hold(LIST);
   notBefore = Math.max(notBefore, read("wait") || 0);
   save();
-  schedule(0);
+  schedule(SOON_MS);
+}
+
+/** Hold a list until this page is gone; `then(name)` is called if no other page holds it. */
+function hold(name, then) {
+  if (!navigator.locks) return then && then(name);
+  const use = (lock) => {
+    if (!lock) return undefined;
+    if (then) then(name);
+    return new Promise((letGo) => held.push(letGo));
+  };
+  return navigator.locks.request(name, { ifAvailable: true }, use).catch(log);
+}
+
+function adopt(name) {
+  const list = read(name);
+  if (!list || (!navigator.locks && Date.now() - list.at < LEASE_MS)) return;
+  const left = list.messages.map((message) => ({ message, done() {} }));
+  entries = left.concat(entries).slice(-MESSAGES_MAX);
+  save();
+  remove(name);
+  schedule(SOON_MS);
+}
+
+/** Take entries out that go another way; who takes them tells their callers. */
+export function takeOut(wanted) {
+  const taken = entries.filter((entry) => !inFlight.includes(entry) && wanted(entry.message));
+  entries = entries.filter((entry) => !taken.includes(entry));
+  save();
+  return taken;
 }
 
 /** Consent was refused: forget everything that waits. */
@@ -93,17 +127,18 @@ export async function settled() {
 }
 
 async function flush() {
+  due = Infinity;
   const early = notBefore - Date.now();
   if (early > 0) return schedule(early);
-  const batch = inFlight.length ? [] : nextBatch(sendable());
+  const [batch, body] = nextBatch(inFlight.length ? [] : sendable());
   if (!batch.length) return undefined;
   inFlight = batch;
-  const answer = await postMessages(bodyOf(batch));
+  const answer = await postMessages(body);
   inFlight = [];
   log("sent", batch.length, "status", answer.status);
   settle(batch, answer);
   waiting.splice(0).forEach((done) => done());
-  return schedule(0);
+  return schedule(SOON_MS);
 }
 
 function settle(batch, { status, retryAfterMs, reference }) {
@@ -129,14 +164,15 @@ function backOff(retryAfterMs) {
 
 /** The page is hidden and may never come back: hand over what is not on its way already. */
 function leave() {
+  leaving();
   if (kept && Date.now() < notBefore) return;
   // Why: the first answer brings the cookie. A beacon that overtakes it would arrive without, and
   // this browser would be counted as two; what is kept on disk goes with the next page instead.
   if (inFlight.length && !who.reference && kept) return;
   let rest = sendable().filter((entry) => !entry.handedOver && !inFlight.includes(entry));
   while (rest.length) {
-    const batch = nextBatch(rest);
-    if (!beaconMessages(bodyOf(batch))) return;
+    const [batch, body] = nextBatch(rest);
+    if (!beaconMessages(body)) return;
     batch.forEach((entry) => (entry.handedOver = true));
     rest = rest.slice(batch.length);
     schedule(AFTER_BEACON_MS);
@@ -146,6 +182,7 @@ function leave() {
 /** Back from the browser's page cache: another page may have taken our list over. */
 function comeBack() {
   if (kept && !read(LIST)) dropAll();
+  hold(LIST);
   save();
   schedule(0);
 }
@@ -155,20 +192,30 @@ function sendable() {
   return entries.filter((entry) => granted || entry.farewell);
 }
 
+/** As many as one request takes, and its body. */
 function nextBatch(candidates) {
+  const texts = [];
   let bytes = 0;
-  const end = candidates.findIndex((entry) => {
-    bytes += bytesOf(stamped(entry.message)) + 1;
-    return bytes > BATCH_BYTES_MAX;
-  });
-  return end < 0 ? candidates : candidates.slice(0, Math.max(1, end));
+  for (const { message } of candidates) {
+    const text = JSON.stringify(stamped(message));
+    bytes += bytesOf(text) + 1;
+    if (bytes > BATCH_BYTES_MAX && texts.length) break;
+    texts.push(text);
+  }
+  return [candidates.slice(0, texts.length), `[${texts}]`];
 }
 
-const bodyOf = (batch) => JSON.stringify(batch.map((entry) => stamped(entry.message)));
+// Why no Blob: to make one takes the browser a millisecond.
+const bytesOf = (text) => new TextEncoder().encode(text).length;
 
-const bytesOf = (message) => new Blob([JSON.stringify(message)]).size;
+/** Calls of one moment are written once, and before anything else can happen to the page. */
+function saveSoon() {
+  if (!unsaved) Promise.resolve().then(() => save());
+  unsaved = true;
+}
 
 function save(at = Date.now()) {
+  unsaved = false;
   const messages = entries.map((entry) => withoutToken(entry.message));
   kept = messages.length > 0 && write(LIST, { at, messages });
   if (!messages.length) remove(LIST);
@@ -176,6 +223,7 @@ function save(at = Date.now()) {
 
 function schedule(delayMs) {
   clearTimeout(timer);
+  due = Date.now() + delayMs;
   timer = setTimeout(flush, delayMs);
 }
 

@@ -1,18 +1,10 @@
 /**
- * Goes into the page before the tag: keeps calls in order until the tag is there.
- * Each call returns the promise that the tag will keep.
+ * Goes into the page before the tag, as its first script: takes tokens out of the address, and keeps
+ * calls in order until the tag is there. Each call returns the promise that the tag will keep.
  */
-(function (jumelle) {
-  if (jumelle.version || jumelle.track) return;
-  "identify track page group alias reset consent anonymousId ready debug"
-    .split(" ")
-    .forEach(function (name) {
-      jumelle[name] = function () {
-        var call = [name].concat([].slice.call(arguments));
-        jumelle.push(call);
-        return new Promise(function (done) {
-          call.done = done;
-        });
-      };
-    });
-})((window.jumelle = window.jumelle || []));
+import { takeTokens } from "./arrival.js";
+import { keepCalls } from "./early_calls.js";
+
+const jumelle = (window.jumelle = window.jumelle || []);
+if (!jumelle.arrived) jumelle.arrived = takeTokens();
+keepCalls(jumelle);

@@ -19,13 +19,17 @@ let waiting = false;
 /** Ask when the page is loaded and idle, if it is time; never twice at once. */
 export function syncWhenDue() {
   const due = Date.now() >= Math.max(quietUntil, read("sync") || 0);
-  if (!settings.cookieSync || waiting || !due || !maySync()) return;
+  if (!settings.cookieSync || waiting || !due || !maySyncHere()) return;
   waiting = true;
   whenIdle(() => {
     waiting = false;
-    if (maySync()) sync();
+    if (maySyncHere()) sync();
   });
 }
+
+/** Consent, and a page that the site has not excluded, such as its checkout. */
+const maySyncHere = () =>
+  maySync() && !settings.syncExcluded.some((prefix) => location.pathname.startsWith(prefix));
 
 /** Forget when partners were met: the visitor or the consent is another one. */
 export function syncAgain() {
@@ -36,26 +40,23 @@ export function syncAgain() {
 async function sync() {
   quiet(QUIET_AFTER_LIST_MS);
   const offers = await askForSyncs(request());
-  if (!offers || !maySync()) return;
-  log("syncs", offers);
+  if (!offers || !maySyncHere()) return;
+  log("partners", offers.length);
   if (!offers.length) quiet(QUIET_AFTER_NONE_MS);
-  offers.forEach(({ usersync }) => usersync && fire(usersync));
+  offers.slice(0, settings.syncLimit).forEach(({ usersync }) => usersync && fire(usersync));
 }
 
 /** The body as Prebid Server reads it, with the explicit answer beside it. */
 function request() {
   const { tcf, gdpr, gpp, gpp_sid, us_privacy, explicit } = consentSignals();
   return {
-    gdpr: gdpr === undefined ? undefined : Number(gdpr),
+    gdpr,
     gdpr_consent: tcf,
     us_privacy,
     gpp,
     gpp_sid: gpp_sid && gpp_sid.join(","),
     explicit,
     limit: settings.syncLimit,
-    filterSettings: settings.syncIframes
-      ? undefined
-      : { iframe: { bidders: "*", filter: "exclude" } },
     debug: debugging() || undefined,
   };
 }
@@ -63,7 +64,6 @@ function request() {
 function fire({ url, type, hideReferrer }) {
   if (!/^(https?:)?\/\//.test(url)) return;
   const frame = type === "iframe";
-  if (frame && !settings.syncIframes) return;
   const element = document.createElement(frame ? "iframe" : "img");
   if (frame) element.setAttribute("sandbox", "allow-scripts allow-same-origin");
   if (hideReferrer) element.referrerPolicy = "no-referrer";

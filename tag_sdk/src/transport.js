@@ -6,54 +6,65 @@ import { settings } from "./settings.js";
 
 const TIMEOUT_MS = 30000;
 
-const url = (path, keyName) => `${settings.host}${path}?${keyName}=${encodeURIComponent(settings.key)}`;
+const KEEPALIVE_BYTES_MAX = 60000;
+
+/** What goes in the address of the messages until the server has heard it, such as tokens of links. */
+export let arrived = {};
+
+const url = (path, more = {}, keyName = "key") =>
+  `${settings.host}${path}?${new URLSearchParams({ [keyName]: settings.key, ...more })}`;
 
 /** Status 0 means that no answer came. */
-export async function postMessages(body) {
-  try {
-    const response = await post(url("/t", "key"), body, true);
-    return {
-      status: response.status,
-      retryAfterMs: retryAfterMs(response.headers.get("Retry-After")),
-      reference: response.headers.get("Jumelle-Visitor"),
-    };
-  } catch (_) {
-    return { status: 0, retryAfterMs: 0 };
-  }
+export async function postMessages(body, credentials = "include") {
+  const named = credentials !== "omit";
+  const { ok, status, headers } = await post(url("/t", named ? arrived : {}), body, credentials);
+  if (named && ok) arrived = {};
+  return {
+    status,
+    retryAfterMs: retryAfterMs(headers.get("Retry-After")),
+    reference: headers.get("Jumelle-Visitor"),
+  };
 }
 
 /** For a page that goes away; true when the browser took the body over. */
 export function beaconMessages(body) {
-  const target = url("/t", "key");
+  const target = url("/t", arrived);
   if (navigator.sendBeacon && navigator.sendBeacon(target, body)) return true;
-  post(target, body, true).catch(() => {});
+  post(target, body);
   return false;
 }
 
 /** The partners to meet now, or undefined when the server did not say. */
 export async function askForSyncs(request) {
+  const response = await post(url("/cookie_sync", {}, "account"), JSON.stringify(request));
+  const answer = response.ok && (await response.json().catch(() => undefined));
+  return answer ? answer.bidder_status || [] : undefined;
+}
+
+/** A token that carries this visitor to another domain of the site; null without one. */
+export async function askForLink() {
+  return (await post(url("/t", { link: "new" }), "[]")).headers.get("Jumelle-Link");
+}
+
+/** Never fails: what got no answer is an answer with status 0. */
+async function post(target, body, credentials = "include") {
+  const signal = AbortSignal.timeout && AbortSignal.timeout(TIMEOUT_MS);
   try {
-    const response = await post(url("/cookie_sync", "account"), JSON.stringify(request), false);
-    return response.ok ? (await response.json()).bidder_status || [] : undefined;
+    return await fetch(target, {
+      method: "POST",
+      headers: { "Content-Type": "text/plain" },
+      credentials,
+      // Why not always: browsers refuse larger bodies that should outlive their page.
+      keepalive: body.length < KEEPALIVE_BYTES_MAX,
+      signal,
+      body,
+    });
   } catch (_) {
-    return undefined;
+    return Response.error();
   }
 }
 
-function post(target, body, keepalive) {
-  const signal = AbortSignal.timeout ? AbortSignal.timeout(TIMEOUT_MS) : undefined;
-  return fetch(target, {
-    method: "POST",
-    headers: { "Content-Type": "text/plain" },
-    credentials: "include",
-    keepalive,
-    signal,
-    body,
-  });
-}
-
 function retryAfterMs(header) {
-  if (!header) return 0;
   const seconds = Number(header);
   return Math.max(0, isNaN(seconds) ? Date.parse(header) - Date.now() || 0 : seconds * 1000);
 }

@@ -6,7 +6,6 @@ demo shop; it records what the tag sends. It decides nothing: the real server ha
 
 import json
 import mimetypes
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from required import missing
+from real_browser import endpoint
+from tag_world import Ports, World, chromium, open_world, write_partners_certificate
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -30,16 +30,6 @@ REFERENCE = "visitor-reference"
 GIF = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
-CHROMIUM_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @dataclass
@@ -172,7 +162,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(404, b"", "text/plain")
             return
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        self._answer(200, file.read_bytes(), f"{kind}; charset=utf-8", headers)
+        body = file.read_bytes().replace(b"{tag}", b"")
+        self._answer(200, body, f"{kind}; charset=utf-8", headers)
 
     def _answer_json(self, value: object) -> None:
         self._answer(200, json.dumps(value).encode(), "application/json")
@@ -217,16 +208,46 @@ def server() -> Iterator[StandIn]:
         thread.join()
 
 
+@pytest.fixture(scope="session")
+def ports() -> Ports:
+    """Give where the pages, the tag and the partners will listen."""
+    return Ports()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the file of the partners' key and certificate."""
+    path = tmp_path_factory.mktemp("partners") / "partners.pem"
+    write_partners_certificate(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium_endpoint(
+    tmp_path_factory: pytest.TempPathFactory, ports: Ports, certificate: Path
+) -> Iterator[str]:
+    """Start a real browser, once for all files of this process."""
+    folder = tmp_path_factory.mktemp("chromium")
+    with chromium(folder, ports, certificate):
+        yield endpoint(folder)
+
+
+@pytest.fixture(scope="session")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, ports: Ports, certificate: Path
+) -> Iterator[World]:
+    """Start the real service behind the pages, once for all files of this process."""
+    with open_world(tmp_path_factory.mktemp("world"), ports, certificate) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Give a real browser; closed with the module, so that no event loop outlives it."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        missing("no chromium on this machine (Debian: apt-get install chromium)")
+def browser(chromium_endpoint: str) -> Iterator[Browser]:
+    """Drive the browser; let go with the module, so that no event loop outlives it."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield started
-        started.close()
+        driven = playwright.chromium.connect_over_cdp(chromium_endpoint)
+        yield driven
+        driven.close()
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_what_is_described_is_what_the_server_takes(file: str) -> None:
         (described,) = re.findall(r"interface Consent \{(.*?)\}", text, re.DOTALL)
         named = set(re.findall(r"^ +(\w+)\?: Answer;", described, re.MULTILINE))
     else:
-        (row,) = re.findall(r"^\| `jumelle\.consent\(.*$", text, re.MULTILINE)
+        (row,) = re.findall(r"^\| `consent\(.*$", text, re.MULTILINE)
         named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]*)`", row))))
-        named -= {"jumelle", "consent", "true", "false"}
+        named -= {"consent", "true", "false"}
     assert named == EXPLICIT_KEYS == set(ANSWERS)

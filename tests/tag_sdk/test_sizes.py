@@ -52,7 +52,7 @@ def install(npm: str) -> None:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the tag's folder."""
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         command,
         cwd=TAG_SDK,
         capture_output=True,

@@ -38,7 +38,8 @@ def test_messages_need_no_preflight(page: Page, server: Any) -> None:
     page.evaluate("jumelle.track('Second')")
     server.wait_for_messages(2)
     [first, second] = server.heard("/t")
-    assert first.query == {"key": "demo"}
+    assert first.query == {"key": "demo", "who": "1"}
+    assert second.query == {"key": "demo"}
     assert first.headers["content-type"] == "text/plain"
     assert "cookie" not in first.headers
     assert second.headers["cookie"] == "jml=signed"
@@ -53,83 +54,6 @@ def test_calls_resolve_with_the_servers_answer(page: Page, server: Any) -> None:
     assert page.evaluate("jumelle.track('Refused')") is False
     assert page.evaluate("jumelle.track('Huge', {text: 'x'.repeat(40000)})") is False
     assert names(server.messages) == ["page", "Kept", "Refused"]
-
-
-def test_visitor_reference_names_the_browser(page: Page, server: Any) -> None:
-    """The reference of the server's answer is given to the page and sent from then on."""
-    page.goto(f"{server.url}/pages/first_visit.html")
-    assert page.evaluate("jumelle.anonymousId()") == "visitor-reference"
-    page.reload()
-    messages = server.wait_for_messages(2)
-    assert messages[1]["anonymousId"] == "visitor-reference"
-
-
-def test_page_of_an_application_is_counted_once(page: Page, server: Any) -> None:
-    """A new address counts once, the same address and its fragment do not, going back does."""
-    page.goto(f"{server.url}/pages/single_page_app.html")
-    page.evaluate("go('/pages/bikes', 'Bikes')")
-    server.wait_for_messages(2)
-    page.evaluate("location.hash = 'details'")
-    page.evaluate("history.replaceState({scroll: 300}, '')")
-    page.evaluate("go('/pages/helmets', 'Helmets'); jumelle.track('Product Viewed')")
-    server.wait_for_messages(4)
-    page.evaluate("history.go(-2)")
-    messages = server.wait_for_messages(5)
-    assert server.stays_quiet("/t")
-    assert names(messages) == ["page", "page", "page", "Product Viewed", "page"]
-    paths = [message["context"]["page"]["path"] for message in messages]
-    assert paths[1:] == ["/pages/bikes", "/pages/helmets", "/pages/helmets", "/pages/bikes"]
-    assert messages[1]["context"]["page"]["title"] == "Bikes"
-    assert messages[1]["context"]["page"]["referrer"] == f"{server.url}/pages/single_page_app.html"
-
-
-def test_required_consent_holds_everything_back(page: Page, server: Any) -> None:
-    """Where consent is required nothing is stored or sent before it, and all of it after."""
-    server.settings = {"consent": "required"}
-    server.syncs = [{"url": f"{server.url}/pixel", "type": "redirect"}]
-    page.goto(f"{server.url}/pages/first_visit.html")
-    page.evaluate("void jumelle.track('Early')")
-    assert server.stays_quiet("/t")
-    assert page.evaluate(OF_STORAGE) == []
-    assert page.context.cookies() == []
-    assert page.evaluate("jumelle.anonymousId()") is None
-    page.evaluate("jumelle.consent({store: true, audiences: true, sync: false})")
-    messages = server.wait_for_messages(2)
-    assert names(messages) == ["page", "Early"]
-    explicit = {"store": True, "audiences": True, "sync": False}
-    assert [message["context"]["consent"]["explicit"] for message in messages] == [explicit] * 2
-    assert server.stays_quiet("/cookie_sync")
-    assert server.heard("/cookie_sync") == []
-
-
-def test_refusal_keeps_nothing_but_the_choice(page: Page, server: Any) -> None:
-    """After a refusal nothing leaves the page and only the refusal itself is remembered."""
-    server.settings = {"consent": "required"}
-    page.goto(f"{server.url}/pages/first_visit.html")
-    page.wait_for_function("window.jumelle && jumelle.version")
-    page.evaluate("jumelle.consent({store: false, sync: false})")
-    assert page.evaluate("jumelle.track('Refused')") is False
-    page.reload()
-    page.wait_for_function("window.jumelle && jumelle.version")
-    assert page.evaluate("jumelle.track('Refused')") is False
-    assert server.stays_quiet("/t")
-    assert server.messages == []
-    assert page.evaluate(OF_STORAGE) == ["jumelle:demo:consent"]
-    page.evaluate("jumelle.consent({store: true})")
-    assert names(server.wait_for_messages(1)) == ["page"]
-
-
-def test_withdrawal_reaches_the_server(page: Page, server: Any) -> None:
-    """A refusal after a yes is told to the server once, and what was kept is removed."""
-    page.goto(f"{server.url}/pages/first_visit.html")
-    assert page.evaluate("jumelle.anonymousId()") == "visitor-reference"
-    page.evaluate("jumelle.consent({store: false, audiences: false})")
-    messages = server.wait_for_messages(2)
-    assert names(messages) == ["page", "Consent Updated"]
-    assert messages[1]["context"]["consent"]["explicit"] == {"store": False, "audiences": False}
-    assert messages[1]["anonymousId"] == "visitor-reference"
-    assert page.evaluate(OF_STORAGE) == ["jumelle:demo:consent"]
-    assert page.evaluate("jumelle.anonymousId()") is None
 
 
 def test_consent_platform_is_waited_for(page: Page, server: Any) -> None:
@@ -158,18 +82,6 @@ def test_us_signals_are_sent_and_stop_the_sync(page: Page, server: Any) -> None:
     }
     assert server.stays_quiet("/cookie_sync")
     assert server.heard("/cookie_sync") == []
-
-
-def test_unload_hands_over_twenty_events(page: Page, server: Any) -> None:
-    """Twenty events of a page that is left at once all arrive, each once, in order."""
-    page.goto(f"{server.url}/pages/unload.html")
-    server.wait_for_messages(1)
-    page.evaluate("leave()")
-    messages = server.wait_for_messages(21)
-    assert server.stays_quiet("/t")
-    steps = [message["properties"]["n"] for message in server.messages if "event" in message]
-    assert steps == list(range(20))
-    assert len({message["messageId"] for message in messages}) == 21
 
 
 def test_unsent_messages_go_with_the_next_page(page: Page, server: Any) -> None:
@@ -209,14 +121,6 @@ def test_retry_after_is_honoured(page: Page, server: Any) -> None:
     page.evaluate("void jumelle.track('Later')")
     assert server.stays_quiet("/t", seconds=1.5)
     assert names(server.wait_for_messages(3)) == ["page", "page", "Later"]
-
-
-def test_denied_storage_stops_nothing(page: Page, server: Any) -> None:
-    """A browser that denies storage still sends its messages, from memory."""
-    page.goto(f"{server.url}/pages/storage_denied.html")
-    assert page.evaluate("jumelle.track('From memory')") is True
-    assert names(server.messages) == ["page", "From memory"]
-    assert page.evaluate("jumelle.anonymousId()") == "visitor-reference"
 
 
 def test_syncs_are_fired_after_the_first_answer(page: Page, server: Any) -> None:

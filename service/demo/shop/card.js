@@ -29,6 +29,7 @@ export function threadOf(card) {
     ids: newestIds(visitor.ids || []),
     links: visitor.links || [],
     crmId: card.crm_id || null,
+    names: card.partner_names || {},
   };
 }
 
@@ -95,19 +96,23 @@ const words = (key) => String(key).replaceAll("_", " ");
 
 export function thread(now, before) {
   const had = new Set(before && before.visitor === now.visitor ? before.ids.map(keyOfId) : []);
-  const node = (kind, label, id, note, fresh) =>
-    make(
+  const node = (kind, label, id, note, fresh) => {
+    const shown = make("code", "node-id", id);
+    shown.title = id; // Why: long ids are cut off.
+    return make(
       "li",
       `node node-${kind}${fresh ? " fresh" : ""}`,
       make("span", "node-label", label),
-      make("code", "node-id", id),
+      shown,
       make("span", "node-note", note),
     );
+  };
   const others = now.others > 0 ? `, one of ${now.others + 1} browsers` : "";
   const nodes = [node("visitor", "This browser", now.visitor, `since ${clock(now.firstSeen)}${others}`)];
   for (const id of now.ids) {
-    const note = `in ${id.id_space}, seen ${clock(id.seen)}`;
-    nodes.push(node("partner", `At ${words(id.partner)}`, id.id, note, before && !had.has(keyOfId(id))));
+    const name = now.names[id.partner] || words(id.partner);
+    const note = `seen ${clock(id.seen)}`;
+    nodes.push(node("partner", `At ${name}`, id.id, note, before && !had.has(keyOfId(id))));
   }
   return [...nodes, customerNode(now, node, before)];
 }
@@ -165,11 +170,11 @@ export function audiences(now, before) {
   return [make("ul", "chips", ...chips)];
 }
 
-export function reach(now) {
-  if (!now.length) return [nothing("No partner is switched on.")];
-  const chips = now.map(({ partner, status }) => {
+export function reach({ partners, names }) {
+  if (!partners.length) return [nothing("No partner is switched on.")];
+  const chips = partners.map(({ partner, status }) => {
     const yes = status === "addressable";
-    const text = `${words(partner)}: ${words(status)}`;
+    const text = `${names[partner] || words(partner)}: ${words(status)}`;
     return make("li", `chip ${yes ? "chip-yes" : "chip-no"}`, text);
   });
   return [make("ul", "chips", ...chips)];
@@ -203,7 +208,8 @@ const titleOf = ({ event, type }) => TITLES[event || type || "page"] || event ||
 function noteOf({ properties }) {
   const about = typeof properties === "string" ? parsed(properties) : properties || {};
   if (about.total !== undefined) return `${about.total} ${about.currency || ""}`;
-  return about.name || about.path || "";
+  // Why the title: the pages of a shop that is one application differ in nothing else that is short.
+  return about.name || String(about.title || "").split(" - ")[0] || about.path || "";
 }
 
 const nothing = (text) => make("p", "nothing", text);

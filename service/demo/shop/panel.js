@@ -63,7 +63,8 @@ function show(card) {
   part("consent", draw.consentOf(visitor), draw.consent);
   part("traits", card.traits || {}, draw.traits);
   part("audiences", { all: card.audiences || [], me }, draw.audiences);
-  part("reach", card.partners || [], draw.reach);
+  const names = card.partner_names || {};
+  part("reach", { partners: card.partners || [], names }, draw.reach);
   part("exports", card.exports || [], draw.exports);
   part("events", (card.events || []).slice(0, 8), draw.events);
   when("summary", draw.summaryOf(card), (text) => (byId("panel-summary").textContent = text));

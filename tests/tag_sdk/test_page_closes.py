@@ -1,0 +1,36 @@
+"""Pages that end at random moments lose nothing that was queued 50 ms before."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Final
+
+import pytest
+from page_closes import Closed, Ending, close_pages, figures, kill_browsers, make_plans
+from tag_world import Ports, World
+
+pytestmark = [pytest.mark.browser, pytest.mark.clickhouse, pytest.mark.slow]
+
+CLOSES: Final = {Ending.CLOSED: 16, Ending.LEFT: 14, Ending.CRASHED: 8}
+KILLS: Final = {Ending.KILLED: 2}
+
+
+def test_no_way_to_end_a_page_loses_what_was_queued(
+    chromium_endpoint: str, tmp_path: Path, ports: Ports, certificate: Path, world: World
+) -> None:
+    """Forty pages are closed, left, crashed or killed: what was queued before is stored once."""
+    seed = random.randrange(10**6)
+    plans = make_plans(seed, CLOSES)
+    kills = make_plans(seed, KILLS, first=len(plans))
+
+    async def end_all() -> list[Closed]:
+        closed, killed = await asyncio.gather(
+            close_pages(chromium_endpoint, plans, at_once=4),
+            kill_browsers(tmp_path / "killed", ports, certificate, kills),
+        )
+        return [*closed, *killed]
+
+    closed = asyncio.run(end_all())
+    for figure in figures(closed, world.counts()):
+        assert figure.owed >= figure.closes
+        assert (figure.lost, figure.doubled) == ((), ()), f"seed {seed}: {figure}"
