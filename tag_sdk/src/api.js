@@ -49,7 +49,7 @@ export function makeApi(lookAtPage) {
       return who.reference || null;
     },
 
-    ready: (then) => then && then(),
+    ready: (then) => then?.(),
     debug,
   };
 

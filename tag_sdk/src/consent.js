@@ -63,10 +63,10 @@ export function maySync() {
 /** The signals as every message carries them in `context.consent`; absent ones are left out. */
 export function consentSignals() {
   return {
-    tcf: tcf && tcf.string,
-    gdpr: tcf && tcf.applies,
-    gpp: gpp && gpp.string,
-    gpp_sid: gpp && gpp.sections,
+    tcf: tcf?.string,
+    gdpr: tcf?.applies,
+    gpp: gpp?.string,
+    gpp_sid: gpp?.sections,
     us_privacy: usPrivacy,
     gpc: navigator.globalPrivacyControl ? true : undefined,
     explicit: choices(),
@@ -83,7 +83,7 @@ function choices() {
   return Object.keys(all).length ? all : undefined;
 }
 
-const explicitVote = () => explicit && explicit.store;
+const explicitVote = () => explicit?.store;
 
 function tcfVote() {
   if (!tcf) return listening.tcf && WAITING;
@@ -123,7 +123,7 @@ function listen(name, global, subscribe) {
 function hearTcf(data, success) {
   // Why: while the dialog is shown, and when it is opened again later, the old answer stands.
   if (!success || (data.eventStatus === "cmpuishown" && data.gdprApplies !== false)) return;
-  const consents = (data.purpose && data.purpose.consents) || {};
+  const consents = data.purpose?.consents || {};
   tcf = { string: data.tcString, applies: data.gdprApplies, mayStore: consents[1] === true };
   changed();
 }

@@ -6,7 +6,7 @@ const PREFIX = "data-jumelle-";
 
 export function watchElements(track) {
   const hear = ({ type, target }) => {
-    const element = target.closest && target.closest(`[${PREFIX}event]`);
+    const element = target.closest?.(`[${PREFIX}event]`);
     // Why: a click inside a form is not yet its submission.
     if (!element || (type === "submit") !== (element.tagName === "FORM")) return;
     const { event, ...properties } = Object.fromEntries(

@@ -8,7 +8,7 @@ import { takeTokens } from "./arrival.js";
 import { consentSignals, consentState, DENIED, GRANTED, watchConsent } from "./consent.js";
 import { watchElements } from "./elements.js";
 import { forget, recall, who } from "./identity.js";
-import { watchLinks } from "./links.js";
+import { domainOf, watchLinks } from "./links.js";
 import { log } from "./log.js";
 import { message } from "./messages.js";
 import { unturnPage, watchPages } from "./page_views.js";
@@ -27,6 +27,8 @@ function start() {
   let lookAtPage = () => {};
 
   Object.assign(arrived, stub.arrived, takeTokens());
+  // Why: a link from elsewhere could make this browser the one of whoever made the token.
+  if (!domainOf(document.referrer.split(/[/:]/)[3])) delete arrived.link;
   const api = makeApi(() => lookAtPage());
   startQueue(delivered, () => sendUnnamed(true));
   watchConsent(consentChanged);

@@ -32,7 +32,7 @@ async function freshen() {
 }
 
 function decorate({ type, target }) {
-  const element = type === "submit" ? target : target.closest && target.closest("a[href]");
+  const element = type === "submit" ? target : target.closest?.("a[href]");
   const url = element && token && Date.now() < askAfter + FRESH_MS / 2 && targetOf(element);
   if (!url || consentState() !== GRANTED) return;
   // Why undone: the address of a link that is copied or looked at stays the page's own.
@@ -64,5 +64,5 @@ function targetOf(element) {
 const nameOf = (element) => (element.tagName === "FORM" ? "action" : "href");
 
 /** Which of the site's domains a host is of; one that begins with a dot covers those below it. */
-const domainOf = (host) =>
+export const domainOf = (host) =>
   settings.linkDomains.find((each) => each === host || (each[0] === "." && `.${host}`.endsWith(each)));

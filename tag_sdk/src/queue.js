@@ -85,7 +85,7 @@ export function release() {
 
 /** Hold a list until this page is gone; `then(name)` is called if no other page holds it. */
 function hold(name, then) {
-  if (!navigator.locks) return then && then(name);
+  if (!navigator.locks) return then?.(name);
   const use = (lock) => {
     if (!lock) return undefined;
     if (then) then(name);

@@ -21,7 +21,7 @@ export const settings = {
   ...window.__jumelle_settings,
 };
 
-for (const [name, text] of Object.entries((script && script.dataset) || {})) {
+for (const [name, text] of Object.entries({ ...script?.dataset })) {
   try {
     settings[name] = JSON.parse(text);
   } catch (_) {
@@ -29,5 +29,5 @@ for (const [name, text] of Object.entries((script && script.dataset) || {})) {
   }
 }
 
-const folder = script && script.src ? new URL(".", script.src).href : location.origin;
+const folder = script?.src ? new URL(".", script.src).href : location.origin;
 settings.host = (settings.host || folder).replace(/\/$/, "");

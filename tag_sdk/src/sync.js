@@ -54,7 +54,7 @@ function request() {
     gdpr_consent: tcf,
     us_privacy,
     gpp,
-    gpp_sid: gpp_sid && gpp_sid.join(","),
+    gpp_sid: gpp_sid?.join(","),
     explicit,
     limit: settings.syncLimit,
     debug: debugging() || undefined,

@@ -29,7 +29,7 @@ export async function postMessages(body, credentials = "include") {
 /** For a page that goes away; true when the browser took the body over. */
 export function beaconMessages(body) {
   const target = url("/t", arrived);
-  if (navigator.sendBeacon && navigator.sendBeacon(target, body)) return true;
+  if (navigator.sendBeacon?.(target, body)) return true;
   post(target, body);
   return false;
 }
@@ -48,7 +48,7 @@ export async function askForLink() {
 
 /** Never fails: what got no answer is an answer with status 0. */
 async function post(target, body, credentials = "include") {
-  const signal = AbortSignal.timeout && AbortSignal.timeout(TIMEOUT_MS);
+  const signal = AbortSignal.timeout?.(TIMEOUT_MS);
   try {
     return await fetch(target, {
       method: "POST",

@@ -362,6 +362,18 @@ def test_the_other_domains_cookie_is_the_same_visitors(page: Page, world: World)
     }
 
 
+def test_a_token_from_elsewhere_takes_nobody_along(page: Page, world: World) -> None:
+    """An address that no page of the site led to brings nobody: its token may be a stranger's."""
+    reference = arrive(page, page_url("linker"))
+    with page.expect_response(lambda answer: "link=new" in answer.url) as asked:
+        page.hover("a")
+    token = asked.value.header_value("Jumelle-Link")
+    other = arrive(page, f"{page_url('first_visit', OUTLET)}?jml_link={token}")
+    expect(page).to_have_url(page_url("first_visit", OUTLET))
+    browsers = [the_browser(world.card(each))["visitor"] for each in (reference, other)]
+    assert browsers[0] != browsers[1]
+
+
 def test_the_versioned_file_and_attributes_need_no_script(page: Page, world: World) -> None:
     """A file under its integrity, set up by attributes, counts what elements say."""
     reference = arrive(page, page_url("versioned_file"))
