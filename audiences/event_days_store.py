@@ -46,13 +46,8 @@ def _days_of_rows(client: Client, parameters: Mapping[str, Any]) -> Iterator[tup
     order = np.argsort(day, kind="stable")
     day, visitor, customer = day[order], visitor[order], customer[order]
     days, starts = np.unique(day, return_index=True)
-    for each, visitors, customers in zip(
-        days.tolist(),
-        np.split(visitor, starts[1:]),
-        np.split(customer, starts[1:]),
-        strict=True,
-    ):
-        yield each, _day(visitors, customers)
+    for each, begin, end in zip(days.tolist(), starts, [*starts[1:], day.size], strict=False):
+        yield each, _day(visitor[begin:end], customer[begin:end])
 
 
 def _day(visitors: NDArray[np.uint32], customers: NDArray[np.uint32]) -> Day:

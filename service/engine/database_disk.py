@@ -140,8 +140,10 @@ class DatabaseDisk:
         with self._lock:
             if self._is_low:
                 return
-            self._is_low = True
-            self._client.command("system stop merges")
+            try:
+                self._client.command("system stop merges")
+            finally:
+                self._is_low = True
         log.error("the database's disk is full", extra=fields(free_bytes=self._free()))
 
     def _free(self) -> int:

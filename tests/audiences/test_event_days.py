@@ -29,6 +29,7 @@ def test_sets_of_days_are_the_same_either_way(shop: Any, seed: int) -> None:
     few, many = (
         days_of(shop.client, "Page", last - 3, last, rows_read_max=most) for most in (1000, -1)
     )
+    assert days_of(shop.client, "Nothing", last - 3, last) == {}
     assert few.keys() == many.keys()
     assert few
     for day in few:

@@ -88,7 +88,8 @@ def test_unsent_messages_go_with_the_next_page(page: Page, server: Any) -> None:
     """What a page could not send rests without its token and is sent by the next page."""
     page.goto(f"{server.url}/pages/first_visit.html")
     server.wait_for_messages(1)
-    refused = {"status": 503, "headers": {"Retry-After": "1"}}
+    # Why so long: until then this very page, which still has the token, does not try again.
+    refused = {"status": 503, "headers": {"Retry-After": "4"}}
     server.answers = [type("Refusal", (), refused)]
     page.evaluate("void jumelle.identify('123456', {}, {token: 'a.b.c'})")
     server.wait_for_messages(2)

@@ -29,7 +29,7 @@ SEATS: dict[str, tuple[str, dict[str, Any]]] = {
     "csv of one audience": ("liveramp", {"file.max_rows": 4}),
     "requests": ("ttd_first_party", {}),
     "short requests": ("ttd_first_party", {"file.max_items": 3}),
-    "small requests": ("ttd_first_party", {"format.request_bytes_max": 420}),
+    "small requests": ("ttd_first_party", {"format.request_bytes_max": 1000}),
     "avro": ("xandr_avro", {"id_spaces": ("idfa", "aaid", "uid2")}),
     "avro in short blocks": ("xandr_avro", {"format.block_bytes": 40, "file.max_rows": 3}),
     "csv of contacts": ("google_customer_match", {}),
