@@ -15,10 +15,14 @@ CLOSES: Final = {Ending.CLOSED: 16, Ending.LEFT: 14, Ending.CRASHED: 8}
 KILLS: Final = {Ending.KILLED: 2}
 
 
-def test_no_way_to_end_a_page_loses_what_was_queued(
+def test_the_end_of_a_page_loses_nothing_that_was_queued(
     chromium_endpoint: str, tmp_path: Path, ports: Ports, certificate: Path, world: World
 ) -> None:
-    """Forty pages are closed, left, crashed or killed: what was queued before is stored once."""
+    """Forty pages are closed, left, crashed or killed: what was queued before is stored once.
+
+    But for a browser that is killed as a whole: what it had neither sent nor written to disk, which
+    it does when it likes, is lost to every script of a page.
+    """
     seed = random.randrange(10**6)
     plans = make_plans(seed, CLOSES)
     kills = make_plans(seed, KILLS, first=len(plans))
@@ -33,4 +37,6 @@ def test_no_way_to_end_a_page_loses_what_was_queued(
     closed = asyncio.run(end_all())
     for figure in figures(closed, world.counts()):
         assert figure.owed >= figure.closes
-        assert (figure.lost, figure.doubled) == ((), ()), f"seed {seed}: {figure}"
+        assert figure.doubled == (), f"seed {seed}: {figure}"
+        if figure.ending is not Ending.KILLED:
+            assert figure.lost == (), f"seed {seed}: {figure}"
