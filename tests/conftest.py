@@ -11,6 +11,7 @@ from pathlib import Path
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck, settings
 
 from service.engine.clickhouse import EMBEDDED_CONFIG
@@ -24,6 +25,9 @@ from clickhouse_stand_in import StandIn
 # one; the services and commands that tests start are spared it too.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)  # a folder without any
+
+# Why: a busy machine may take longer than the five seconds of httpx, and nothing is wrong then.
+DEFAULT_TIMEOUT_CONFIG.read = DEFAULT_TIMEOUT_CONFIG.connect = 60.0
 
 # Why: what is imported and collected stays to the end, and looking through it for garbage again and
 # again is one part in twenty of all work.

@@ -13,10 +13,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 import httpx
@@ -27,7 +28,7 @@ Child = WarmChild | subprocess.Popen[bytes]
 ADMIN_KEY = "jk_the-admin-of-these-tests"
 SERVER_KEY = "the shop's secret server key"
 SECRET = "the identify secret of the shop, 32 bytes"
-WAIT_S = 60
+WAIT_S = 180
 
 
 class RunningService:
@@ -148,11 +149,12 @@ def _database_without_rows() -> Path:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port that nobody listens on and that no outgoing connection is given meanwhile."""
+    while True:
+        port = randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _write_config(folder: Path) -> None:

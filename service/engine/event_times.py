@@ -16,6 +16,10 @@ from service.tag.messages import Message, read_time_ms, server_time_fault
 
 LATE_MS_MAX: Final = 35 * 86_400_000
 EARLY_MS_MAX: Final = 5 * 60_000
+WAY_MS_MAX: Final = 2_000
+"""So long a message may be on its way. What lies between a browser's sending and our receipt within
+it is not taken for a wrong clock: each batch would move its messages by the length of its own way,
+past those of the next one."""
 SILENT: Final = UNREAD + 1
 """Stands for the time of a batch that has none."""
 
@@ -54,7 +58,9 @@ class EventTimes(msgspec.Struct, frozen=True, kw_only=True):
 def event_times(told: Told) -> EventTimes:
     """Judge the times of many messages."""
     stamped, sent = read_iso_times(told.timestamp), _sent_ms(told)
-    at_ms = np.where(told.server, stamped, stamped + told.received_ms - sent)
+    wrong = told.received_ms - sent
+    wrong[told.server | (np.abs(wrong) <= WAY_MS_MAX)] = 0
+    at_ms = stamped + wrong
     early, late = told.received_ms - at_ms > LATE_MS_MAX, at_ms - told.received_ms > EARLY_MS_MAX
     corrected = early | late
     # Why: a server's time must lie in a range of its own, which is seldom worth telling apart.
@@ -105,8 +111,9 @@ def _time_of(told: Told, index: int) -> tuple[int, bool]:
             raise _OutOfRange(fault)
         return at_ms, False
     sent_at = told.sent_at[index] or told.batch_sent_at[index]
-    if sent_at:
-        at_ms += received_ms - read_time_ms(sent_at)
+    wrong = received_ms - read_time_ms(sent_at) if sent_at else 0
+    if abs(wrong) > WAY_MS_MAX:
+        at_ms += wrong
     if received_ms - LATE_MS_MAX <= at_ms <= received_ms + EARLY_MS_MAX:
         return at_ms, False
     return received_ms, True

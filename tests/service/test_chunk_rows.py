@@ -92,7 +92,7 @@ def time_alone(record: Record, body: Body) -> tuple[int, bool]:
             raise OutOfRange(fault)
         return at_ms, False
     sent_at = body.sent_at or record.meta.sent_at
-    if sent_at:
+    if sent_at and not -2000 <= received_ms - read_time_ms(sent_at) <= 2000:
         at_ms += received_ms - read_time_ms(sent_at)
     if received_ms - LATE_MS_MAX <= at_ms <= received_ms + EARLY_MS_MAX:
         return at_ms, False

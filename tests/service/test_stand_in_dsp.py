@@ -43,6 +43,7 @@ class Server:
     def __init__(self, **rates: Mapping[str, float]) -> None:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
+        listener.listen()  # who asks before the server runs waits; nobody is refused
         self.base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self.returned: list[dict[str, str]] = []
         self.stand_in = create_stand_in(
