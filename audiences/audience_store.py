@@ -55,14 +55,19 @@ class AudienceStore:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._decoded: dict[str, Audience] = {}
 
     def audiences(self) -> dict[str, SavedAudience]:
         """Give all audiences by key."""
         rows = self._client.query(sql("audience_definitions")).result_rows
+        known = self._decoded
+        # Why kept: whoever asks every few seconds finds the same rules, and what it knows of them.
+        self._decoded = {
+            definition: known.get(definition) or msgspec.json.decode(definition, type=Audience)
+            for _, definition, _ in rows
+        }
         saved = [
-            SavedAudience(
-                audience=msgspec.json.decode(definition, type=Audience), version=version, at_ms=at
-            )
+            SavedAudience(audience=self._decoded[definition], version=version, at_ms=at)
             for version, definition, at in rows
         ]
         return {each.audience.key: each for each in saved}

@@ -32,6 +32,8 @@ from matching.people import Identity, People
 __all__ = ["Criteria", "CriterionCache", "World"]
 
 NEVER_STALE: Final = 1 << 62
+FORMS_MAX: Final = 5_000
+"""Of so many criteria the canonical form is remembered; then all are forgotten."""
 
 
 class Criteria:
@@ -65,6 +67,7 @@ class Criteria:
         self.synced = synced
         self.loaded_until_ms = loaded_until_ms
         self._built = built
+        self._forms: dict[int, tuple[Criterion, bytes]] = {}
         self._left_out: dict[bytes, int] = {}
         self._bases = {identity: world.base(identity) for identity in world.people}
 
@@ -108,23 +111,22 @@ class Criteria:
 
     def key(self, criterion: Criterion, identity: Identity, day: int) -> CacheKey:
         """Give all that a criterion's people depend on."""
-        version = self.people(identity).version
-        return (canonical(criterion), identity, version, self.world.data_version, day)
+        return self.key_of(self._form(criterion), identity, day)
+
+    def key_of(self, form: bytes, identity: Identity, day: int) -> CacheKey:
+        """Give the key of a criterion of this canonical form."""
+        return (form, identity, self.people(identity).version, self.world.data_version, day)
 
     def leaf(self, identity: Identity, as_of_ms: int) -> Leaf:
         """Give the function that answers criteria for one evaluation."""
         day = self.days.day(as_of_ms)
         # An audience stands here with its members once they are known, with None until then.
         known: dict[str, BitMap | None] = {}
-        keys: dict[int, tuple[Criterion, CacheKey]] = {}
 
         def answer(criterion: Criterion) -> BitMap:
             if isinstance(criterion, InAudience):
                 return self._audience(criterion.audience, identity, answer, known)
-            # Why by place in memory: a rule's own criteria are asked again and again.
-            _, key = keys.get(id(criterion)) or keys.setdefault(
-                id(criterion), (criterion, self.key(criterion, identity, day))
-            )
+            key = self.key(criterion, identity, day)
             found = self.cache.get(key)
             if found is None:
                 found = self.answers(identity, day).of(criterion)
@@ -132,6 +134,15 @@ class Criteria:
             return found
 
         return answer
+
+    def _form(self, criterion: Criterion) -> bytes:
+        # Why by place in memory: a rule's own criteria are asked again and again.
+        found = self._forms.get(id(criterion))
+        if found is None:
+            if len(self._forms) >= FORMS_MAX:
+                self._forms.clear()
+            found = self._forms[id(criterion)] = (criterion, canonical(criterion))
+        return found[1]
 
     def answers(self, identity: Identity, day: int) -> Answers:
         """Give what answers criteria for everybody, with nothing cached but days and counts."""

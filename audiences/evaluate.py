@@ -67,13 +67,24 @@ def _found(rule: Rule, *, base: BitMap, leaf: Leaf) -> BitMap:
 
 
 def _all(rules: Sequence[Rule], *, base: BitMap, leaf: Leaf) -> BitMap:
-    """Intersect the small sets first, and take the negated ones away last."""
-    wanted = [each for each in rules if not isinstance(each, Not)]
-    unwanted = [each.rule for each in rules if isinstance(each, Not)]
-    sets = [_found(each, base=base, leaf=leaf) for each in wanted]
-    members = intersection([base, *sets]) if sets else base.copy()
+    """Intersect what costs nothing first, the small sets before the large ones.
+
+    Of what is put together only those are asked who are left by then; the negated go last.
+    """
+    sets, nested, unwanted = [base], list[Rule](), list[Rule]()
+    for each in rules:
+        match each:
+            case Not():
+                unwanted.append(each.rule)
+            case All() | AnyOf() | AtLeast():
+                nested.append(each)
+            case _:
+                sets.append(leaf(each))
+    members = intersection(sets) if len(sets) > 1 else base.copy()
+    for rule in nested:
+        members = evaluate(rule, base=members, leaf=leaf)
     for rule in unwanted:
-        members -= _found(rule, base=base, leaf=leaf)
+        members -= _found(rule, base=members, leaf=leaf)
     return members
 
 

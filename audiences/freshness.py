@@ -7,7 +7,7 @@ events of the people concerned.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -63,7 +63,7 @@ def refreshed(
     entries = [
         (key, each)
         for key, each in old.cache.entries(old.world.data_version)
-        if key == old.key(each.criterion, key[1], day)
+        if key == old.key_of(key[0], key[1], day)
         and _may_be_patched(each.criterion, old, traits_changed)
     ]
     asked = _asked(entries, rfm.selection(day), day=day)
@@ -118,8 +118,18 @@ class _Patch:
         self._touched = touched
         self._events = events
         self._day = day
-        self._again = {each: ordinals_of(some) for each, some in touched.again.items()}
         self._relinked = ordinals_of(touched.relinked)
+        self._read = {
+            each: self._persons(events.visitor, events.customer, each, read=True)
+            for each in world.people
+        }
+        self._came = [
+            {
+                each: self._persons(part.visitor, part.customer, each, read=False)
+                for each in world.people
+            }
+            for part in arrived
+        ]
 
     def counts(self, entries: Iterable[Entry]) -> EventCounts:
         """Take over the counts that the cached criteria stand on."""
@@ -140,7 +150,7 @@ class _Patch:
         """
         some = {each: self._some(each, new, telling) for each in self._world.people}
         patched = []
-        for (_, identity, *_), cached in entries:
+        for (form, identity, *_), cached in entries:
             criterion, those = cached.criterion, some[identity]
             span = span_of(criterion, identity, self._day)
             changed, found = those.told, None
@@ -159,7 +169,7 @@ class _Patch:
             if members & changed != found:
                 members = members - changed
                 members |= found
-            key = new.key(criterion, identity, self._day)
+            key = new.key_of(form, identity, self._day)
             patched.append((key, Cached(criterion=criterion, members=members)))
         return patched
 
@@ -184,35 +194,40 @@ class _Patch:
 
     def _to_count(self, span: Span, insertions: int) -> NDArray[np.uint32]:
         """Name the person of each event that is not counted in yet."""
-        rows = self._events.owners(selection_of_span(span))
-        later = [part for part in self._arrived if part.number > insertions]
-        came = [self._of_others(part, part.asked(span), span.identity) for part in later]
-        return np.concatenate([self._of_touched(rows, span.identity), *came])
+        read = self._read[span.identity][self._events.places(selection_of_span(span))]
+        came = [
+            persons[span.identity][part.asked(span)]
+            for part, persons in zip(self._arrived, self._came, strict=True)
+            if part.number > insertions
+        ]
+        return np.concatenate([read, *came])
 
     def _seen_on(self, site: str, identity: Identity) -> BitMap:
-        """Give everyone who is known to have been there from the events at hand."""
-        rows = self._events.owners_on_site(site, last_day=self._day)
+        """Give everyone who is known to have been there from the events at hand; and 0, nobody."""
+        places = self._events.places_on_site(site, last_day=self._day)
         came = [
-            self._of_others(part, part.on_site(site) & (part.day <= self._day), identity)
-            for part in self._arrived
+            persons[identity][part.on_site(site) & (part.day <= self._day)]
+            for part, persons in zip(self._arrived, self._came, strict=True)
         ]
-        return bitmap_of(np.concatenate([self._of_touched(rows, identity), *came]))
+        return bitmap_of(np.concatenate([self._read[identity][places], *came]))
 
-    def _of_touched(self, rows: NDArray[Any], identity: Identity) -> NDArray[np.uint32]:
-        """Name the person of each row that was read of who is counted again, or moved along."""
-        visitors, customers = (np.ascontiguousarray(rows[x]) for x in ("visitor", "customer"))
-        persons = self._world.people[identity].fold(visitors, customers)
-        moved = self._moved(visitors, customers, identity)
-        return persons[moved | np.isin(persons, self._again[identity])]
-
-    def _of_others(
-        self, part: Arrived, wanted: NDArray[np.bool_], identity: Identity
+    def _persons(
+        self,
+        visitors: NDArray[np.uint32],
+        customers: NDArray[np.uint32],
+        identity: Identity,
+        *,
+        read: bool,
     ) -> NDArray[np.uint32]:
-        """Name the person of each wanted event that stands in no row that was read."""
-        visitors, customers = part.visitor[wanted], part.customer[wanted]
+        """Name the person of each event, 0 where it is no matter of these.
+
+        Of who is counted again, and of what moves along with a visitor, the events that were read
+        count; of everybody else those that came.
+        """
         persons = self._world.people[identity].fold(visitors, customers)
-        moved = self._moved(visitors, customers, identity)
-        return persons[~(moved | np.isin(persons, self._again[identity]))]
+        again = np.isin(persons, ordinals_of(self._touched.again[identity]))
+        again |= self._moved(visitors, customers, identity)
+        return np.where(again == read, persons, np.uint32(NOBODY))
 
     def _moved(
         self, visitors: NDArray[np.uint32], customers: NDArray[np.uint32], identity: Identity
@@ -245,7 +260,7 @@ def _asked(entries: Iterable[Entry], computed: Selection, *, day: int) -> _Asked
     counted: set[str] = set()
     sites: set[str] = set()
     telling = [computed]
-    anything = False
+    anything = ordered = False
     for (_, identity, *_), cached in entries:
         each = cached.criterion
         if isinstance(each, Did):
@@ -255,6 +270,7 @@ def _asked(entries: Iterable[Entry], computed: Selection, *, day: int) -> _Asked
             else:
                 counted.add(each.event)
         elif isinstance(each, DidInOrder):
+            ordered = True
             telling += [
                 Selection(event=step.event, where=step.where, last_day=day) for step in each.steps
             ]
@@ -270,6 +286,7 @@ def _asked(entries: Iterable[Entry], computed: Selection, *, day: int) -> _Asked
             events=sorted(names - {""}),
             sites=some,
             details=True,
+            ordered=ordered,
             promoted="event_rows_promoted" in queries,
             properties="event_rows_where" in queries,
         ),

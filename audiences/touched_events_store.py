@@ -37,6 +37,8 @@ TOUCHED_ROWS: Final = np.dtype(
 ROWS_PER_OWNER: Final = 49_152
 """Reading one owner's events costs as much as so many rows of the main table: a granule in each of
 some months' parts, each at a place of its own."""
+GATHERS_A_GUESS: Final = 100
+"""Meanwhile the main table hardly grows; asking how large it is takes a twentieth of a tick."""
 SOURCE: Final = "touched_events"
 
 
@@ -49,6 +51,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Whether events of other names are asked for too."""
     details: bool = False
     """Whether more is asked than whose they are, on which day and site."""
+    ordered: bool = False
+    """Whether it is asked when exactly they happened, and which came first."""
     promoted: bool = False
     """Whether what is promoted is asked for, beyond amounts of the whole event."""
     properties: bool = False
@@ -64,6 +68,9 @@ class TouchedEventsStore:
         self._client = client
         self._days = days
         self._rows_per_owner = rows_per_owner
+        self._named: dict[tuple[str, ...], int] = {}
+        """About how many rows of the main table have some names."""
+        self._gathers = 0
         self._is_ready = False
         """Whether the tables in memory are there, and empty."""
 
@@ -88,9 +95,15 @@ class TouchedEventsStore:
 
     def _rows_named(self, asked: Asked) -> int:
         """Tell how many rows of the main table would be read."""
-        names = [] if asked.anything else list(asked.events)
-        found = self._client.query(sql("event_rows_named"), parameters={"events": names})
-        return sum(rows for _, _, _, rows, _ in found.result_rows)
+        if self._gathers % GATHERS_A_GUESS == 0:
+            self._named.clear()
+        self._gathers += 1
+        names = () if asked.anything else tuple(asked.events)
+        if names not in self._named:
+            parameters = {"events": list(names)}
+            found = self._client.query(sql("event_rows_named"), parameters=parameters)
+            self._named[names] = sum(rows for _, _, _, rows, _ in found.result_rows)
+        return self._named[names]
 
     def _forget(self) -> None:
         self._client.command(sql("forget_touched_owners"))
@@ -105,18 +118,38 @@ class TouchedEvents:
         self._days = days
         self._codes = {name: place for place, name in enumerate(asked.events, 1)}
         self._sites = {name: place for place, name in enumerate(asked.sites, 1)}
+        # What was read by owner tells the moment, not the day; else the moment comes where asked.
+        self._by_owner = by_owner
         rows = self._copied(asked, by_owner) if asked.details else self._read(asked, by_owner)
         if by_owner:
             rows["day"] = _days(rows, days)
         self._found: dict[bytes, NDArray[Any]] = {}
         # Why ordered by name: a criterion then looks at its own event's rows only.
         self._all = rows[np.argsort(rows["event"], kind="stable")]
-        places = np.arange(len(asked.events) + 2)
-        self._starts = np.searchsorted(self._all["event"], places)
+        codes = np.arange(len(asked.events) + 2)
+        self._starts = np.searchsorted(self._all["event"], codes)
+        self.visitor = np.ascontiguousarray(self._all["visitor"])
+        self.customer = np.ascontiguousarray(self._all["customer"])
 
     def owners(self, selection: Selection) -> NDArray[Any]:
         """Give visitor and customer of every event; without conditions or field."""
         return self._rows_of(selection)
+
+    def places(self, selection: Selection) -> NDArray[np.intp]:
+        """Give where the events stand in `visitor` and `customer`; without conditions or field."""
+        code = self._codes[selection.event]
+        start = self._starts[code]
+        rows = self._all[start : self._starts[code + 1]]
+        wanted = _within(rows["day"], selection)
+        if selection.site:
+            wanted &= rows["site"] == self._sites[selection.site]
+        found: NDArray[np.intp] = start + np.flatnonzero(wanted)
+        return found
+
+    def places_on_site(self, site: str, *, last_day: int) -> NDArray[np.intp]:
+        """Give where everything stands that was done on the site."""
+        wanted = (self._all["site"] == self._sites[site]) & (self._all["day"] <= last_day)
+        return np.flatnonzero(wanted)
 
     def rows(
         self,
@@ -140,8 +173,7 @@ class TouchedEvents:
 
     def owners_on_site(self, site: str, *, last_day: int) -> NDArray[Any]:
         """Give the visitors and customers that did anything on the site."""
-        wanted = (self._all["site"] == self._sites[site]) & (self._all["day"] <= last_day)
-        found: NDArray[Any] = self._all[wanted]
+        found: NDArray[Any] = self._all[self.places_on_site(site, last_day=last_day)]
         return found
 
     def _read(self, asked: Asked, by_owner: bool, *, source: str = "events") -> NDArray[Any]:
@@ -153,7 +185,7 @@ class TouchedEvents:
             "events": list(asked.events),
             "anything": asked.anything,
             "sites": list(asked.sites),
-            "ordered": asked.details,
+            "ordered": asked.ordered or (source == SOURCE and self._by_owner),
         }
         query = sql("touched_rows_by_owner" if by_owner else "touched_rows")
         return all_rows(self._client, query, TOUCHED_ROWS, parameters)
@@ -162,6 +194,7 @@ class TouchedEvents:
         """Copy the events into memory, where all queries find them, and read them there."""
         parameters = {
             "events": list(asked.events),
+            "ordered": asked.ordered,
             "promoted": asked.promoted,
             "properties": asked.properties,
         }
@@ -170,12 +203,7 @@ class TouchedEvents:
         return self._read(asked, False, source=SOURCE)
 
     def _rows_of(self, selection: Selection) -> NDArray[Any]:
-        code = self._codes[selection.event]
-        rows = self._all[self._starts[code] : self._starts[code + 1]]
-        wanted = _within(rows["day"], selection)
-        if selection.site:
-            wanted &= rows["site"] == self._sites[selection.site]
-        found: NDArray[Any] = rows[wanted]
+        found: NDArray[Any] = self._all[self.places(selection)]
         return found
 
     def _with_properties(self, selection: Selection, currencies: Mapping[str, str]) -> NDArray[Any]:
@@ -187,7 +215,8 @@ class TouchedEvents:
         if key not in self._found:
             parameters = rows_parameters(whole, currencies) | {"source": SOURCE, "moments": True}
             rows = all_rows(self._client, sql(rows_query(whole)), ROWS, parameters)
-            rows["day"] = _days(rows, self._days)
+            if self._by_owner:
+                rows["day"] = _days(rows, self._days)
             self._found[key] = rows
         rows = self._found[key]
         found: NDArray[Any] = rows[_within(rows["day"], selection)]

@@ -82,13 +82,15 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def named(self, *events: str) -> NDArray[np.bool_]:
         """Tell which events have one of these names."""
-        wanted = [place for place, name in enumerate(self.events) if name in events]
-        return np.isin(self.event, wanted)
+        wanted = np.array([name in events for name in self.events], dtype=np.bool_)
+        found: NDArray[np.bool_] = wanted[self.event]
+        return found
 
     def on_site(self, site: str) -> NDArray[np.bool_]:
         """Tell which events came on the site."""
-        wanted = [place for place, name in enumerate(self.sites) if name == site]
-        return np.isin(self.site, wanted)
+        wanted = np.array([name == site for name in self.sites], dtype=np.bool_)
+        found: NDArray[np.bool_] = wanted[self.site]
+        return found
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -16,7 +16,7 @@ from audiences.exports.formats.rows import Change, IdBlock, block_of
 from audiences.exports.ledger import Changes
 from audiences.exports.seat import MINUTES_PER_DAY, Seat
 from audiences.exports.sorted_texts import in_order
-from matching.bitmaps import ordinals_of
+from matching.bitmaps import ordinals_of, pieces
 from matching.id_texts_store import IdTexts
 
 BLOCK_IDS: Final = 65_536
@@ -192,8 +192,10 @@ def _digits(changes: Changes, names: Sequence[str]) -> NDArray[np.int64]:
     codes = np.zeros(size, dtype=smallest)
     for place, name in enumerate(names):
         one = codes.dtype.type(STATES**place)
-        codes[ordinals_of(_sent(changes, name))] += one * codes.dtype.type(ADDED)
-        codes[ordinals_of(changes.removes[name])] += one * codes.dtype.type(REMOVED)
+        for piece in pieces(ordinals_of(_sent(changes, name))):
+            codes[piece] += one * codes.dtype.type(ADDED)
+        for piece in pieces(ordinals_of(changes.removes[name])):
+            codes[piece] += one * codes.dtype.type(REMOVED)
     return codes
 
 

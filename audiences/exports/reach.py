@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.bitmaps import bitmap_of, mask_of, ordinals_of
+from matching.bitmaps import bitmap_of, mask_of, ordinals_of, pieces
 from matching.ids import CUSTOMER_FIRST, VISITOR_FIRST
 from matching.partner_ids_store import CarriedIds
 from matching.people import Identity, People
@@ -94,10 +94,7 @@ def carriers(
     `live` names customers beside browsers where their contacts are ids; they are sent when they too
     stand in `allowed`. An id of anybody who may not be sent is sent for nobody.
     """
-    carried = CarriedIds(
-        visitors=np.concatenate([np.zeros(0, np.uint32), *(each.visitors for each in live)]),
-        id_ordinals=np.concatenate([np.zeros(0, np.uint32), *(each.id_ordinals for each in live)]),
-    )
+    carried = live[0] if len(live) == 1 else _together(live)
     of_customers = people.persons_of_customers(suppressed & CUSTOMERS)
     barred = suppressed | people.visitors_of(of_customers)
     may_be_sent = allowed - barred
@@ -163,6 +160,13 @@ def sendable_rows(seat: Carriers) -> NDArray[np.intp]:
     )
 
 
+def _together(live: Sequence[CarriedIds]) -> CarriedIds:
+    return CarriedIds(
+        visitors=np.concatenate([np.zeros(0, np.uint32), *(each.visitors for each in live)]),
+        id_ordinals=np.concatenate([np.zeros(0, np.uint32), *(each.id_ordinals for each in live)]),
+    )
+
+
 def _of_browsers(carried: CarriedIds, is_open: NDArray[np.bool_], people: People) -> CarriedIds:
     """Give the contacts of customers who may be sent to each of their browsers, theirs to nobody.
 
@@ -202,4 +206,7 @@ def _rows_of(values: NDArray[np.uint32], wanted: BitMap) -> NDArray[np.bool_]:
             found[some] = _rows_of(values[some], wanted)
         return found
     mask = mask_of(wanted, first=first, size=last - first + 1)
-    return np.take(mask, values - np.uint32(first))
+    found = np.empty(values.size, np.bool_)
+    for rows, piece in zip(pieces(found), pieces(values), strict=True):
+        np.take(mask, piece - np.uint32(first), out=rows, mode="clip")
+    return found

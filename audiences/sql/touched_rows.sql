@@ -13,3 +13,4 @@ from {source:Identifier}
 where if({anything:Bool}, true, event in {events:Array(String)})
   and (visitor in (select owner from touched_owners) or customer in (select owner from touched_owners))
   and bitAnd(flags, 2) = 0
+settings max_block_size = 262144, preferred_block_size_bytes = 10000000
