@@ -25,9 +25,18 @@ class CalendarDays:
         self.zone = zone
         self._zone_info = ZoneInfo(zone)
         self._known = Starts(first=0, at_ms=np.zeros(0, dtype=np.int64))
+        self._last = (0, self._day(0))
 
     def day(self, at_ms: int) -> int:
         """Give the day of one moment."""
+        # Why the last one is kept: hundreds of audiences are built as of one moment.
+        last, day = self._last
+        if at_ms != last:
+            day = self._day(at_ms)
+            self._last = (at_ms, day)
+        return day
+
+    def _day(self, at_ms: int) -> int:
         return int(self.days(np.array([at_ms], dtype=np.int64))[0])
 
     def days(self, at_ms: NDArray[np.int64]) -> NDArray[np.int64]:
