@@ -102,10 +102,11 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return found
 
     def _levels(self, span: Span, upto: int, *, insertions: int) -> Levels:
-        if self.daily is not None and upto == 1 and not span.site:
+        first, last = max(0, span.first_day), span.last_day
+        daily = self.daily if upto == 1 and not span.site else None
+        if daily is not None and daily.pay(span.event, first, last):
             people = self.world.people[self.identity]
-            first = max(0, span.first_day)
-            persons = self.daily.persons(span.event, first, span.last_day, people)
+            persons = daily.persons(span.event, first, last, people)
             return Levels(sets=[persons], upto=1, insertions=insertions)
         rows = self._behaviour().persons(selection_of_span(span))
         return levels_of(rows, insertions=insertions)

@@ -28,16 +28,26 @@ def days_of(
     client: Client, event: str, first: int, last: int, *, rows_read_max: int = ROWS_READ_MAX
 ) -> dict[int, Day]:
     """Give who did the event on each day from first to last; a day without any is not there."""
-    parameters = {
+    parameters = _parameters(event, first, last)
+    if rows_on_days(client, event, first, last) <= rows_read_max:
+        return dict(_days_of_rows(client, parameters))
+    state = client.raw_query(sql("daily_bitmaps"), parameters=parameters, fmt="RowBinary")
+    return dict(_days_of_states(memoryview(state)))
+
+
+def rows_on_days(client: Client, event: str, first: int, last: int) -> int:
+    """Tell about how many rows the event has on these days: as many as would be looked through."""
+    parameters = _parameters(event, first, last)
+    found = client.query(sql("event_rows_on_days"), parameters=parameters).result_rows
+    return sum(int(rows) for _, _, _, rows, _ in found)
+
+
+def _parameters(event: str, first: int, last: int) -> dict[str, Any]:
+    return {
         "event": event,
         "first": date_of(max(0, first)),
         "last": date_of(min(DAY_LAST, max(0, last))),
     }
-    estimate = client.query(sql("event_rows_on_days"), parameters=parameters).result_rows
-    if sum(rows for _, _, _, rows, _ in estimate) <= rows_read_max:
-        return dict(_days_of_rows(client, parameters))
-    state = client.raw_query(sql("daily_bitmaps"), parameters=parameters, fmt="RowBinary")
-    return dict(_days_of_states(memoryview(state)))
 
 
 def _days_of_rows(client: Client, parameters: Mapping[str, Any]) -> Iterator[tuple[int, Day]]:
@@ -45,9 +55,9 @@ def _days_of_rows(client: Client, parameters: Mapping[str, Any]) -> Iterator[tup
     day, visitor, customer = all_columns(client, sql("event_days"), types, parameters)
     order = np.argsort(day, kind="stable")
     day, visitor, customer = day[order], visitor[order], customer[order]
-    days, starts = np.unique(day, return_index=True)
-    for each, begin, end in zip(days.tolist(), starts, [*starts[1:], day.size], strict=False):
-        yield each, _day(visitor[begin:end], customer[begin:end])
+    starts = np.flatnonzero(np.diff(day, prepend=day[:1] + 1))
+    for begin, end in zip(starts, [*starts[1:], day.size], strict=False):
+        yield int(day[begin]), _day(visitor[begin:end], customer[begin:end])
 
 
 def _day(visitors: NDArray[np.uint32], customers: NDArray[np.uint32]) -> Day:

@@ -18,7 +18,7 @@ from audiences.bitmap_states import decode_state
 from audiences.calendar_days import CalendarDays, date_of
 from audiences.daily_bitmaps import Day
 from audiences.event_columns import EventColumns, columns_of, taken, touched_by
-from audiences.event_days_store import days_of
+from audiences.event_days_store import ROWS_READ_MAX, days_of, rows_on_days
 from audiences.event_selection import (
     DAY_LAST,
     Selection,
@@ -179,6 +179,10 @@ class EventStore:
     def daily(self, event: str, first: int, last: int) -> dict[int, Day]:
         """Give who did the event on each day of a span; a day without any is not there."""
         return days_of(self._client, event, first, last)
+
+    def are_few(self, event: str, first: int, last: int) -> bool:
+        """Tell whether an event came on these days so seldom that its rows are read at once."""
+        return rows_on_days(self._client, event, first, last) <= ROWS_READ_MAX
 
     def known(self, events: Iterable[str]) -> frozenset[str]:
         """Tell which of these events have ever come; one that came once is not asked for again."""

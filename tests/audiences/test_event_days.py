@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from audiences.event_days_store import days_of
+from audiences.daily_bitmaps import DailyBitmaps
+from audiences.event_days_store import days_of, rows_on_days
 
 pytestmark = pytest.mark.embedded
 
@@ -36,3 +37,24 @@ def test_sets_of_days_are_the_same_either_way(shop: Any, seed: int) -> None:
         for part in ("unnamed", "customers", "named"):
             assert getattr(few[day], part) == getattr(many[day], part)
             assert 0 not in getattr(few[day], part)
+
+
+def test_days_pay_from_the_second_span_on() -> None:
+    """Few events are counted at once the first time; many, and those asked again, go by day."""
+    daily = DailyBitmaps(lambda *_: {}, lambda event, *_: event == "few")
+    assert [daily.pay(event, 0, 30) for event in ("many", "few", "few", "other")] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_few_and_many_rows_are_told_apart(shop: Any) -> None:
+    """How many events there are on some days is known without reading them."""
+    rows = [{"event": "Page", "visitor": shop.V1, "at_ms": shop.NOW_MS} for _ in range(40)]
+    shop.events.insert(shop.columns(rows, chunk=1))
+    last = shop.days.day(shop.NOW_MS)
+    assert shop.events.are_few("Page", last - 3, last)
+    assert rows_on_days(shop.client, "Page", last - 3, last) == 40
+    assert rows_on_days(shop.client, "Nothing", last - 3, last) == 0
