@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from audience_crowd.crowd import NOW_MS, Crowd, open_crowd
+from audience_crowd.crowd import NOW_MS, Crowd, open_crowd, until_merged
 from readme_row import write_row
 
 from audiences.bitmap_states import decode_state
@@ -77,6 +77,7 @@ def main() -> None:
         crowd.client.command(
             PERSONS, parameters={"customers": VISITORS // 10, "first": VISITOR_FIRST}
         )
+        until_merged(crowd.client)
         told = [_asked(crowd, name, plain, query) for name, plain, query in ASKED]
         crowd.clickhouse.close()
     figure = f"{VISITORS:,} visitors, {EVENTS:,} events: {'; '.join(told)}"
