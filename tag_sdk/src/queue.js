@@ -12,6 +12,7 @@ import { names, read, remove, write } from "./storage.js";
 import { beaconMessages, postMessages } from "./transport.js";
 
 const SOON_MS = 30; // A browser that crashes forgets what it has not yet written to its disk.
+const STARTED_MS = 500;
 const MESSAGES_MAX = 200;
 const MESSAGE_BYTES_MAX = 28000;
 const BATCH_BYTES_MAX = 60000; // Browsers give keepalive requests and beacons 64 KB together.
@@ -76,7 +77,8 @@ export function add(message, farewell = false) {
 /** Consent was given: keep what waits, take over what gone pages left, send. */
 export function release() {
   const lists = names().filter((name) => name.startsWith("queue.") && name !== LIST);
-  lists.forEach((name) => hold(name, adopt));
+  // Why later: a page that starts this very moment has a list before it is given the lock on it.
+  setTimeout(() => lists.forEach((name) => hold(name, adopt)), STARTED_MS);
   hold(LIST);
   notBefore = Math.max(notBefore, read("wait") || 0);
   save();
