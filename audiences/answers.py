@@ -104,7 +104,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def _levels(self, span: Span, upto: int, *, insertions: int) -> Levels:
         first, last = max(0, span.first_day), span.last_day
         daily = self.daily if upto == 1 and not span.site else None
-        if daily is not None and daily.pay(span.event, first, last):
+        if daily is not None and daily.is_cheaper(span.event, first, last):
             people = self.world.people[self.identity]
             persons = daily.persons(span.event, first, last, people)
             return Levels(sets=[persons], upto=1, insertions=insertions)

@@ -62,12 +62,13 @@ class AudienceStore:
         rows = self._client.query(sql("audience_definitions")).result_rows
         known = self._decoded
         # Why kept: whoever asks every few seconds finds the same rules, and what it knows of them.
-        self._decoded = {
+        decoded = {
             definition: known.get(definition) or msgspec.json.decode(definition, type=Audience)
             for _, definition, _ in rows
         }
+        self._decoded = decoded
         saved = [
-            SavedAudience(audience=self._decoded[definition], version=version, at_ms=at)
+            SavedAudience(audience=decoded[definition], version=version, at_ms=at)
             for version, definition, at in rows
         ]
         return {each.audience.key: each for each in saved}

@@ -55,7 +55,7 @@ class DailyBitmaps:
         self._asked: set[str] = set()
         self._lock = Lock()
 
-    def pay(self, event: str, first: int, last: int) -> bool:
+    def is_cheaper(self, event: str, first: int, last: int) -> bool:
         """Tell whether days are the cheaper way to who did an event in a span.
 
         Of few events they are not, the first time: only who asks for another span has use of them.

@@ -37,8 +37,8 @@ TOUCHED_ROWS: Final = np.dtype(
 ROWS_PER_OWNER: Final = 49_152
 """Reading one owner's events costs as much as so many rows of the main table: a granule in each of
 some months' parts, each at a place of its own."""
-GATHERS_A_GUESS: Final = 100
-"""Meanwhile the main table hardly grows; asking how large it is takes a twentieth of a tick."""
+GATHERS_A_GUESS: Final = 20
+"""Meanwhile the main table grows little; asking how large it is takes a fiftieth of a tick."""
 SOURCE: Final = "touched_events"
 
 

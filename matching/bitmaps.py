@@ -6,7 +6,6 @@ times slower, so every fold goes through here.
 
 import struct
 from array import array
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ ARRAY_MEMBERS_MAX = 4096
 COOKIE_WITHOUT_RUNS = 12346
 MASK_FROM = BLOCK
 MASK_BYTES_AN_ORDINAL_MAX = 4
-PIECE = 1 << 18
 
 
 def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
@@ -29,8 +27,7 @@ def bitmap_of(ordinals: NDArray[np.uint32]) -> BitMap:
         size = int(ordinals.max()) - first + 1
         if size <= MASK_BYTES_AN_ORDINAL_MAX * ordinals.size:
             mask = np.zeros(size, dtype=np.bool_)
-            for piece in pieces(ordinals):
-                mask[piece - np.uint32(first)] = True
+            mask[ordinals - np.uint32(first)] = True
             return bitmap_of_mask(mask, first=first)
     return BitMap(array("I", np.ascontiguousarray(ordinals, dtype=np.uint32).tobytes()))
 
@@ -60,18 +57,20 @@ def mask_of(bitmap: BitMap, *, first: int, size: int) -> NDArray[np.bool_]:
     mask = np.zeros(size, dtype=np.bool_)
     members = ordinals_of(bitmap)
     low, high = np.searchsorted(members, [first, first + size])
-    for piece in pieces(members[low:high]):
-        mask[piece - np.uint32(first)] = True
+    mask[members[low:high] - np.uint32(first)] = True
     return mask
 
 
-def pieces(numbers: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Cut an array into pieces that stay in the processor's cache.
-
-    Why: numpy widens the places it is asked for to eight bytes, of all of them at once.
-    """
-    for first in range(0, numbers.size, PIECE):
-        yield numbers[first : first + PIECE]
+def marked(
+    mask: NDArray[np.bool_], ordinals: NDArray[np.uint32], *, first: int
+) -> NDArray[np.bool_]:
+    """Tell of each ordinal what the mask says of it; all lie within the mask."""
+    found = np.empty(ordinals.size, dtype=np.bool_)
+    # Why in pieces: numpy widens the places it is asked for, which then stay in the cache.
+    for begin in range(0, ordinals.size, BLOCK):
+        piece = ordinals[begin : begin + BLOCK] - np.uint32(first)
+        mask.take(piece, mode="clip", out=found[begin : begin + BLOCK])
+    return found
 
 
 def _blocks(mask: NDArray[np.bool_]) -> NDArray[np.uint64]:

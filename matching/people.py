@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.bitmaps import BLOCK, bitmap_of, bitmap_of_mask, mask_of, ordinals_of
+from matching.bitmaps import bitmap_of, bitmap_of_mask, marked, mask_of, ordinals_of
 from matching.ids import NOBODY, ORDINAL_LAST, VISITOR_FIRST
 from matching.linking.deciding import link, status_of_each
 from matching.linking.links import STATUSES, Changes, Limits, Links, LinkStatus
@@ -131,12 +131,7 @@ class People:
     def _linked_visitors(self, customers: BitMap) -> BitMap:
         asked = mask_of(customers, first=0, size=int(self.customer_of.max(initial=0)) + 1)
         asked[NOBODY] = False
-        found = np.empty(self.customer_of.size, dtype=np.bool_)
-        # Why in pieces: numpy widens the places it is asked for, which then stay in the cache.
-        for first in range(0, found.size, BLOCK):
-            piece = self.customer_of[first : first + BLOCK]
-            found[first : first + BLOCK] = asked.take(piece, mode="clip")
-        return bitmap_of_mask(found, first=VISITOR_FIRST)
+        return bitmap_of_mask(marked(asked, self.customer_of, first=0), first=VISITOR_FIRST)
 
 
 def bitmap_of_dense(customers: NDArray[np.uint32]) -> BitMap:

@@ -16,7 +16,7 @@ from audiences.exports.formats.rows import Change, IdBlock, block_of
 from audiences.exports.ledger import Changes
 from audiences.exports.seat import MINUTES_PER_DAY, Seat
 from audiences.exports.sorted_texts import in_order
-from matching.bitmaps import ordinals_of, pieces
+from matching.bitmaps import ordinals_of
 from matching.id_texts_store import IdTexts
 
 BLOCK_IDS: Final = 65_536
@@ -192,10 +192,8 @@ def _digits(changes: Changes, names: Sequence[str]) -> NDArray[np.int64]:
     codes = np.zeros(size, dtype=smallest)
     for place, name in enumerate(names):
         one = codes.dtype.type(STATES**place)
-        for piece in pieces(ordinals_of(_sent(changes, name))):
-            codes[piece] += one * codes.dtype.type(ADDED)
-        for piece in pieces(ordinals_of(changes.removes[name])):
-            codes[piece] += one * codes.dtype.type(REMOVED)
+        codes[ordinals_of(_sent(changes, name))] += one * codes.dtype.type(ADDED)
+        codes[ordinals_of(changes.removes[name])] += one * codes.dtype.type(REMOVED)
     return codes
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.bitmaps import bitmap_of, mask_of, ordinals_of, pieces
+from matching.bitmaps import bitmap_of, marked, mask_of, ordinals_of
 from matching.ids import CUSTOMER_FIRST, VISITOR_FIRST
 from matching.partner_ids_store import CarriedIds
 from matching.people import Identity, People
@@ -205,8 +205,4 @@ def _rows_of(values: NDArray[np.uint32], wanted: BitMap) -> NDArray[np.bool_]:
         for some in (is_low, ~is_low):
             found[some] = _rows_of(values[some], wanted)
         return found
-    mask = mask_of(wanted, first=first, size=last - first + 1)
-    found = np.empty(values.size, np.bool_)
-    for rows, piece in zip(pieces(found), pieces(values), strict=True):
-        np.take(mask, piece - np.uint32(first), out=rows, mode="clip")
-    return found
+    return marked(mask_of(wanted, first=first, size=last - first + 1), values, first=first)

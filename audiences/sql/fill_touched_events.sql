@@ -1,6 +1,7 @@
 -- Copies the touched owners' events of some names and any day to where conditions and sums are asked of them: from the
 -- main table, for many owners. Properties, what is promoted beyond amounts and the exact order are copied where they are
--- asked for: they are most of a row, and for a few rows here and there the whole column is read.
+-- asked for: they are most of a row, and for a few rows here and there the whole column is read. Blocks as in
+-- `touched_rows`.
 insert into touched_events (
   chunk, row, received_at, at, day, event, site, visitor, customer, flags, properties, url, currency, total, revenue,
   products.product_id, products.sku, products.name, products.category, products.brand, products.variant,

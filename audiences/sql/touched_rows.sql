@@ -2,7 +2,8 @@
 -- and site as places in the lists asked for (0 = another), and with `ordered` when exactly. Read from the main table,
 -- whose key prunes by name and day, for many owners; or from a copy of their events. Asked by TouchedEventsStore twice
 -- per tick; thousands of rows of 42 bytes (RowBinary).
--- Why `if`: with a constant condition only the chosen branch is read.
+-- Why `if`: with a constant condition only the chosen branch is read. Why blocks so large: few rows of each are wanted, and
+-- a block costs more to begin than to read; the second limit holds a block of long texts to 10 MB.
 select
   visitor, customer, toUInt16(day), toUInt16(indexOf({events:Array(String)}, event)),
   toUInt16(if(empty({sites:Array(String)}), 0, indexOf({sites:Array(String)}, site))),

@@ -1,7 +1,8 @@
 -- The rows of `touched_rows`, read by owner: for few of them. The day is for the reader to say, who knows it from the
 -- moment. An event of two touched owners stands twice in the table and comes once. Rows of 42 bytes (RowBinary).
 -- Why prewhere: else the other conditions' columns are read for all that lies beside these owners' rows. Why blocks so
--- large: each owner's granule lies alone, and a block of few granules costs more to begin than to read.
+-- large: each owner's granule lies alone, and a block of few granules costs more to begin than to read. At most 4,000,000
+-- rows of some 25 bytes are held at once, 100 MB a thread.
 select
   visitor, customer, toUInt16(0), toUInt16(indexOf({events:Array(String)}, event)),
   toUInt16(if(empty({sites:Array(String)}), 0, indexOf({sites:Array(String)}, site))),

@@ -101,8 +101,8 @@ def _play_through(
     previews = _apply_and_preview(api, audiences)
     _build(api, audiences)
     lookalike = _save_lookalike(api, audiences, previews)
-    keys = [*(file.key for file in audiences), LOOKALIKE]
-    _activate(api, keys)
+    keys = [file.key for file in audiences]
+    _activate(api, keys if lookalike is None else [*keys, LOOKALIKE])
     with _stage("Export to the seats"):
         export = api.wait_for_export(run_of(api.post("/api/exports", {"seats": list(SEATS)})))
     names = {file.key: file.audience.name for file in audiences}
@@ -187,10 +187,14 @@ def _build(api: ApiClient, audiences: list[AudienceFile]) -> None:
 
 def _save_lookalike(
     api: ApiClient, audiences: list[AudienceFile], previews: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    by_size = sorted(previews, key=lambda key: -int(previews[key]["size"]))
+) -> dict[str, Any] | None:
+    """Save the twins of an audience; None where no audience has enough people for a seed."""
+    sizes = {key: int(preview["size"]) for key, preview in previews.items()}
     # Why not always the same: of few households too few are champions to have twins.
-    key = SEED if int(previews[SEED]["size"]) >= SEED_PEOPLE_MIN else by_size[0]
+    key = SEED if sizes[SEED] >= SEED_PEOPLE_MIN else max(sizes, key=lambda key: sizes[key])
+    if sizes[key] < SEED_PEOPLE_MIN:
+        say(f"Lookalike: left out, no audience has {SEED_PEOPLE_MIN} people to be the seed")
+        return None
     seed = next(file.audience for file in audiences if file.key == key)
     asked = {"seed": seed.key, "percent": LOOKALIKE_PERCENT}
     with _stage("Lookalike"):
@@ -212,7 +216,7 @@ def _story(
     purchases: Purchases,
     played: Played,
     previews: dict[str, dict[str, Any]],
-    lookalike: dict[str, Any],
+    lookalike: dict[str, Any] | None,
     names: dict[str, str],
 ) -> Story:
     return Story(

@@ -84,7 +84,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     purchases: Purchases
     played: Played
     previews: dict[str, dict[str, Any]]
-    lookalike: dict[str, Any]
+    lookalike: dict[str, Any] | None
+    """None where no audience has enough people for a seed."""
     names: dict[str, str]
 
 
@@ -113,7 +114,7 @@ def print_summary(summary: Summary, story: Story | None, *, as_json: bool) -> No
     if story is not None:
         parts += [Rule("What an audience costs", style="dim"), _dearest_preview(story)]
     parts += _audiences(summary, {} if story is None else story.names)
-    if story is not None:
+    if story is not None and story.lookalike is not None:
         twins = report_of(story.lookalike, "Lookalike", traits_max=8)
         parts += [Rule("Their twins", style="dim"), twins]
     stdout().print(Group(*parts, *_files(summary)))

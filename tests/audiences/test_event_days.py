@@ -42,7 +42,7 @@ def test_sets_of_days_are_the_same_either_way(shop: Any, seed: int) -> None:
 def test_days_pay_from_the_second_span_on() -> None:
     """Few events are counted at once the first time; many, and those asked again, go by day."""
     daily = DailyBitmaps(lambda *_: {}, lambda event, *_: event == "few")
-    assert [daily.pay(event, 0, 30) for event in ("many", "few", "few", "other")] == [
+    assert [daily.is_cheaper(event, 0, 30) for event in ("many", "few", "few", "other")] == [
         True,
         False,
         True,

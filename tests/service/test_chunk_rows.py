@@ -178,9 +178,10 @@ def iso(at_ms: int) -> str:
 
 
 near = st.integers(NOW_MS - 40 * 86_400_000, NOW_MS + 600_000).map(iso)
+moments = st.integers(NOW_MS - 5_000, NOW_MS + 5_000).map(iso)
 times = st.one_of(
     near,
-    near,
+    moments,
     st.integers(-70_000_000_000_000, 240_000_000_000_000).map(iso),
     near.map(lambda text: text[:19] + "+02:00"),
     st.sampled_from(

@@ -27,8 +27,26 @@ def told(timestamp_ms: int, sent_ms: int) -> Told:
 
 @pytest.mark.parametrize(
     ("clock_ms", "way_ms", "expected_ms"),
-    [(0, 40, 0), (0, 1900, 0), (-300, 40, -300), (-MINUTE_MS, 40, 40), (90 * MINUTE_MS, 40, 40)],
-    ids=["right", "a long way", "nearly right", "a minute slow", "an hour and a half fast"],
+    [
+        (0, 40, 0),
+        (0, 2000, 0),
+        (0, 2001, 2001),
+        (-300, 40, -300),
+        (2000, 0, 2000),
+        (2001, 0, 0),
+        (-MINUTE_MS, 40, 40),
+        (90 * MINUTE_MS, 40, 40),
+    ],
+    ids=[
+        "right",
+        "the longest way",
+        "longer than a way",
+        "nearly right",
+        "as fast as a way is long",
+        "faster than that",
+        "a minute slow",
+        "an hour and a half fast",
+    ],
 )
 def test_a_wrong_clock_is_put_right_and_the_way_is_not(
     clock_ms: int, way_ms: int, expected_ms: int
