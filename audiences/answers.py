@@ -102,14 +102,16 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return found
 
     def _levels(self, span: Span, upto: int, *, insertions: int) -> Levels:
+        behaviour = self._behaviour()
+        if self.daily is None or upto > 1 or span.site:
+            rows = behaviour.persons(selection_of_span(span))
+            return levels_of(rows, insertions=insertions)
         first, last = max(0, span.first_day), span.last_day
-        daily = self.daily if upto == 1 and not span.site else None
-        if daily is not None and daily.is_cheaper(span.event, first, last):
-            people = self.world.people[self.identity]
-            persons = daily.persons(span.event, first, last, people)
-            return Levels(sets=[persons], upto=1, insertions=insertions)
-        rows = self._behaviour().persons(selection_of_span(span))
-        return levels_of(rows, insertions=insertions)
+        few = self.daily.few(span.event, first, last)
+        if few is not None:
+            return levels_of(behaviour.fold(few), insertions=insertions)
+        persons = self.daily.persons(span.event, first, last, behaviour.people)
+        return Levels(sets=[persons], upto=1, insertions=insertions)
 
     def _behaviour(self) -> Behaviour:
         return Behaviour(

@@ -60,7 +60,7 @@ class Criteria:
         self.days = days
         self.world = world
         self.cache = CriterionCache() if cache is None else cache
-        self.daily = DailyBitmaps(events.daily, events.are_few)
+        self.daily = DailyBitmaps(events.daily, events.few)
         self.counts = EventCounts()
         self.insertions = insertions
         self.traits = TraitMemory(traits)

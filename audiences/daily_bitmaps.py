@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from pyroaring import BitMap
 
+from audiences.event_source import Columns
 from audiences.world import Touched
 from matching.people import Identity, People
 
@@ -41,32 +42,32 @@ class _Known(msgspec.Struct, kw_only=True, eq=False):
 class DailyBitmaps:
     """The bitmaps of all events that were asked for; `read` gives days of an event anew.
 
-    `are_few` tells whether an event came so seldom in a span that reading all of it is cheap.
+    `read_few` gives visitor and customer of each event of a span, None where they are many.
     """
 
     def __init__(
         self,
         read: Callable[[str, int, int], Mapping[int, Day]],
-        are_few: Callable[[str, int, int], bool],
+        read_few: Callable[[str, int, int], Columns | None],
     ) -> None:
         self._read = read
-        self._are_few = are_few
+        self._read_few = read_few
         self._known: dict[str, _Known] = {}
         self._asked: set[str] = set()
         self._lock = Lock()
 
-    def is_cheaper(self, event: str, first: int, last: int) -> bool:
-        """Tell whether days are the cheaper way to who did an event in a span.
+    def few(self, event: str, first: int, last: int) -> Columns | None:
+        """Give visitor and customer of each event, None where days are the cheaper way.
 
         Of few events they are not, the first time: only who asks for another span has use of them.
         """
         with self._lock:
             if event in self._known or event in self._asked:
-                return True
+                return None
             if len(self._asked) >= EVENTS_MAX:
                 self._asked.clear()
             self._asked.add(event)
-        return not self._are_few(event, first, last)
+        return self._read_few(event, first, last)
 
     def persons(self, event: str, first: int, last: int, people: People) -> BitMap:
         """Give everyone who did the event between two days, both included."""

@@ -18,7 +18,7 @@ from audiences.bitmap_states import decode_state
 from audiences.calendar_days import CalendarDays, date_of
 from audiences.daily_bitmaps import Day
 from audiences.event_columns import EventColumns, columns_of, taken, touched_by
-from audiences.event_days_store import ROWS_READ_MAX, days_of, rows_on_days
+from audiences.event_days_store import EventDaysStore
 from audiences.event_selection import (
     DAY_LAST,
     Selection,
@@ -87,6 +87,7 @@ class EventStore:
     def __init__(self, client: Client, days: CalendarDays) -> None:
         self._client = client
         self._days = days
+        self._by_day = EventDaysStore(client)
         self._touched = Touched()
         self._insertions, self._is_inserting = 0, False
         self._names: set[str] = set()
@@ -178,11 +179,11 @@ class EventStore:
 
     def daily(self, event: str, first: int, last: int) -> dict[int, Day]:
         """Give who did the event on each day of a span; a day without any is not there."""
-        return days_of(self._client, event, first, last)
+        return self._by_day.days(event, first, last)
 
-    def are_few(self, event: str, first: int, last: int) -> bool:
-        """Tell whether an event came on these days so seldom that its rows are read at once."""
-        return rows_on_days(self._client, event, first, last) <= ROWS_READ_MAX
+    def few(self, event: str, first: int, last: int) -> Columns | None:
+        """Give visitor and customer of each event of a span; None where they are too many."""
+        return self._by_day.rows(event, first, last)
 
     def known(self, events: Iterable[str]) -> frozenset[str]:
         """Tell which of these events have ever come; one that came once is not asked for again."""

@@ -3,10 +3,11 @@
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from audiences.daily_bitmaps import DailyBitmaps
-from audiences.event_days_store import days_of, rows_on_days
+from audiences.event_days_store import EventDaysStore
 
 pytestmark = pytest.mark.embedded
 
@@ -28,9 +29,10 @@ def test_sets_of_days_are_the_same_either_way(shop: Any, seed: int) -> None:
     shop.events.insert(shop.columns(rows, chunk=1))
     last = shop.days.day(shop.NOW_MS)
     few, many = (
-        days_of(shop.client, "Page", last - 3, last, rows_read_max=most) for most in (1000, -1)
+        EventDaysStore(shop.client, rows_read_max=most).days("Page", last - 3, last)
+        for most in (1000, 1)
     )
-    assert days_of(shop.client, "Nothing", last - 3, last) == {}
+    assert EventDaysStore(shop.client).days("Nothing", last - 3, last) == {}
     assert few.keys() == many.keys()
     assert few
     for day in few:
@@ -41,20 +43,22 @@ def test_sets_of_days_are_the_same_either_way(shop: Any, seed: int) -> None:
 
 def test_days_pay_from_the_second_span_on() -> None:
     """Few events are counted at once the first time; many, and those asked again, go by day."""
-    daily = DailyBitmaps(lambda *_: {}, lambda event, *_: event == "few")
-    assert [daily.is_cheaper(event, 0, 30) for event in ("many", "few", "few", "other")] == [
-        True,
-        False,
-        True,
-        True,
-    ]
+    rows = {"visitor": np.zeros(1, np.uint32), "customer": np.ones(1, np.uint32)}
+    daily = DailyBitmaps(lambda *_: {}, lambda event, *_: rows if event == "few" else None)
+    found = [daily.few(event, 0, 30) for event in ("many", "few", "few", "other")]
+    assert found == [None, rows, None, None]
 
 
 def test_few_and_many_rows_are_told_apart(shop: Any) -> None:
-    """How many events there are on some days is known without reading them."""
-    rows = [{"event": "Page", "visitor": shop.V1, "at_ms": shop.NOW_MS} for _ in range(40)]
+    """Of few events every row is given, of more than may be read none, whatever the span."""
+    at_ms = [shop.NOW_MS - day * shop.DAY_MS for day in range(4) for _ in range(10)]
+    rows = [{"event": "Page", "visitor": shop.V1, "at_ms": each} for each in at_ms]
     shop.events.insert(shop.columns(rows, chunk=1))
     last = shop.days.day(shop.NOW_MS)
-    assert shop.events.are_few("Page", last - 3, last)
-    assert rows_on_days(shop.client, "Page", last - 3, last) == 40
-    assert rows_on_days(shop.client, "Nothing", last - 3, last) == 0
+    found = shop.events.few("Page", last - 1, last)
+    assert found["visitor"].tolist() == [shop.V1] * 20
+    assert shop.events.few("Nothing", last - 3, last)["visitor"].size == 0
+    store = EventDaysStore(shop.client, rows_read_max=39)
+    assert [store.rows("Page", last - 3, last) for _ in range(2)] == [None, None]
+    assert store.rows("Page", last - 4, last + 1) is None
+    assert store.rows("Other", last - 3, last) is not None
