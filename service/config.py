@@ -42,6 +42,9 @@ class ConfigErrors(Exception):
         self.errors = errors
 
 
+DATABASE_MEMORY_BYTES_LEAST: Final = 512 << 20
+
+
 class ServiceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`config/service.toml`: limits of the service itself; every field has a default."""
 
@@ -50,11 +53,17 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tick_seconds: float = 3.0
     clickhouse_threads: int = 2
     database_reserve_bytes: int = 512 << 20
+    database_memory_bytes: int = 0
     spool: SpoolSettings = SpoolSettings()
     people: Limits = Limits()
 
     def __post_init__(self) -> None:
-        """Refuse a proxy that is no network."""
+        """Refuse a proxy that is no network, and memory in which no chunk could be loaded."""
+        if 0 < self.database_memory_bytes < DATABASE_MEMORY_BYTES_LEAST:
+            raise ValueError(
+                f"database_memory_bytes is {self.database_memory_bytes}; give at least "
+                f"{DATABASE_MEMORY_BYTES_LEAST}, or 0 for nine tenths of the machine's"
+            )
         for text in self.trusted_proxies:
             try:
                 ip_network(text, strict=False)

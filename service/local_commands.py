@@ -168,6 +168,7 @@ def open_engine(
             url=environment.clickhouse_url,
             threads=config.service.clickhouse_threads,
             reserve_bytes=config.service.database_reserve_bytes,
+            memory_bytes=config.service.database_memory_bytes,
         )
     except CannotOpen as problem:
         click.echo(str(problem), err=True)

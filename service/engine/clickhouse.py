@@ -41,10 +41,18 @@ class ClickHouse:
     """The one database of an installation; gives out clients, each with a connection of its own."""
 
     def __init__(
-        self, data: Path, *, url: str = "", threads: int = 2, reserve_bytes: int = RESERVE_BYTES
+        self,
+        data: Path,
+        *,
+        url: str = "",
+        threads: int = 2,
+        reserve_bytes: int = RESERVE_BYTES,
+        memory_bytes: int = 0,
     ) -> None:
+        """Open; an embedded engine holds at most so much memory, 0 is nine tenths of all."""
         self._url = url
         self._threads = threads
+        self._memory_bytes = memory_bytes
         self._clients: list[Client] = []
         self.folder = data / "clickhouse"
         self._lock = take_lock(data)
@@ -107,11 +115,14 @@ class ClickHouse:
         if self._url:
             return open_http(self._url, database=database or "default", settings=settings)
         options: dict[str, Any] = {"database": database} if database else {}
+        engine = {"config-file": str(EMBEDDED_CONFIG)}
+        if self._memory_bytes:
+            engine["max_server_memory_usage"] = str(self._memory_bytes)
         return clickhouse_connect.get_client(
             interface="chdb",
             path=str(self.folder),
             settings=settings,
-            chdb_options={"config-file": str(EMBEDDED_CONFIG)},
+            chdb_options=engine,
             **options,
         )
 

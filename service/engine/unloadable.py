@@ -16,7 +16,8 @@ CULPRITS_MAX: Final = 20
 ILL_AFTER: Final = 3
 CODES_OF_MACHINES: Final = frozenset(
     {
-        *(74, 75, 76, 77, 173, 243, 425),  # a file that cannot be read, written or grow; no memory
+        *(74, 75, 76, 77, 243, 425),  # a file that cannot be read, written or grow
+        *(173, 241),  # no memory
         *(159, 202, 203, 209, 210, 236, 279, 394, 439),  # too busy, too slow, going down, away
         *(164, 242, 252, 516),  # read-only, too many parts, a password that changed
     }

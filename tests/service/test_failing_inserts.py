@@ -153,7 +153,7 @@ def test_a_database_that_fails_twice_loses_nothing(database: Any, loader: Loader
     assert counts(database) == EXPECTED
 
 
-@pytest.mark.parametrize("code", [74, 75, 76, 173, 243, 252, 516])
+@pytest.mark.parametrize("code", [74, 75, 76, 173, 241, 243, 252, 516])
 def test_a_full_or_busy_machine_is_no_records_fault(code: int) -> None:
     """Errors of the machine are never blamed on a record, however often they come."""
     assert not may_be_the_records(DatabaseError("no space", code=code))
