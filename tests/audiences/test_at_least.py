@@ -53,8 +53,13 @@ def test_members_of_large_and_small_sets_are_counted(
     assert sets == before
 
 
-@pytest.mark.parametrize("count", [LARGE_LEAST, LARGE_LEAST + 5, LARGE_MOST, LARGE_MOST + 1])
-@pytest.mark.parametrize("blocks", [1, BLOCKS_AT_ONCE, BLOCKS_AT_ONCE + 1])
+@pytest.mark.parametrize(
+    ("count", "blocks"),
+    [
+        *((count, 1) for count in (LARGE_LEAST, LARGE_LEAST + 5, LARGE_MOST, LARGE_MOST + 1)),
+        *((LARGE_LEAST, BLOCKS_AT_ONCE + more) for more in (0, 1)),
+    ],
+)
 def test_many_large_sets_are_counted(count: int, blocks: int) -> None:
     """However many sets and blocks, and for every k, the counts of all are right."""
     draw = np.random.default_rng(count)

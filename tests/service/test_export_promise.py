@@ -24,7 +24,7 @@ from matching.people import Identity
 
 pytestmark = [pytest.mark.clickhouse, pytest.mark.slow]
 
-HOUSEHOLDS: Final = 300
+HOUSEHOLDS: Final = 150
 SEATS: Final = ("pixel_csv", "ttd_demo", "xandr_958")
 
 
