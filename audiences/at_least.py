@@ -52,16 +52,17 @@ def _by_bitmaps(k: int, sets: Sequence[BitMap]) -> BitMap:
 def _by_words(k: int, sets: Sequence[BitMap]) -> BitMap:
     """Do the same with some blocks of all sets at a time."""
     blocks = [BitBlocks(each) for each in sets]
-    first = min(each.first for each in blocks)
-    found = np.empty((max(each.last for each in blocks) - first + 1, WORDS), dtype=np.uint64)
+    # Why these alone: between customers and browsers lie thousands of blocks of nobody.
+    numbers = np.unique(np.concatenate([each.numbers for each in blocks]))
+    found = np.empty((len(numbers), WORDS), dtype=np.uint64)
     lower = np.empty((k - 1, BLOCKS_AT_ONCE, WORDS), dtype=np.uint64)
     room, lifted = np.empty((2, BLOCKS_AT_ONCE, WORDS), dtype=np.uint64)
     for begin in range(0, len(found), BLOCKS_AT_ONCE):
         highest = found[begin : begin + BLOCKS_AT_ONCE]
-        size = len(highest)
+        some, size = numbers[begin : begin + BLOCKS_AT_ONCE], len(highest)
         reached = [*lower[:, :size], highest]
         for place, (each, levels) in enumerate(zip(blocks, _levels(k, len(sets)), strict=True)):
-            members = each.words(first + begin, room[:size])
+            members = each.words(some, room[:size])
             for level in levels:
                 more = members
                 if level:
@@ -70,7 +71,7 @@ def _by_words(k: int, sets: Sequence[BitMap]) -> BitMap:
                     reached[level][:] = more
                 else:
                     reached[level] |= more
-    return bitmap_of_words(found, first=first)
+    return bitmap_of_words(found, numbers)
 
 
 def _levels(k: int, count: int) -> Iterator[range]:

@@ -37,32 +37,24 @@ class BitBlocks:
             raise ValueError("A bitmap with runs has no blocks of bits.")
         described = np.frombuffer(self._portable, "<u2", 2 * size, HEADER_BYTES).reshape(size, 2)
         offsets = np.frombuffer(self._portable, "<u4", size, HEADER_BYTES + described.nbytes)
-        self._keys = described[:, 0].astype(np.int64)
+        self.numbers: NDArray[np.int64] = described[:, 0].astype(np.int64)
+        """Of the blocks that have members, ascending."""
         self._counts = (described[:, 1].astype(np.int64) + 1).tolist()
         self._offsets = offsets.tolist()
         self._bits_until = np.cumsum(described[:, 1] >= ARRAY_MEMBERS_MAX)
 
-    @property
-    def first(self) -> int:
-        """Give the number of the first block."""
-        return int(self._keys[0])
-
-    @property
-    def last(self) -> int:
-        """Give the number of the last block."""
-        return int(self._keys[-1])
-
-    def words(self, first: int, room: Words) -> Words:
-        """Give as many blocks as there is room for, from number `first` on."""
-        begin, end = np.searchsorted(self._keys, [first, first + len(room)]).tolist()
-        if end - begin == len(room) and self._are_bits(begin, end):
+    def words(self, numbers: NDArray[np.int64], room: Words) -> Words:
+        """Give the blocks of these numbers, ascending; of those between them it must have none."""
+        begin, end = np.searchsorted(self.numbers, [numbers[0], numbers[-1] + 1]).tolist()
+        if end - begin == len(numbers) and self._are_bits(begin, end):
             # Why not copied: bits lie side by side, as they are asked for.
-            count = len(room) * WORDS
+            count = len(numbers) * WORDS
             found = np.frombuffer(self._portable, "<u8", count, self._offsets[begin])
-            return found.reshape(len(room), WORDS)
+            return found.reshape(len(numbers), WORDS)
         room[:] = 0
-        for place in range(begin, end):
-            room[self._keys[place] - first] = self._block(place)
+        rows = np.searchsorted(numbers, self.numbers[begin:end]).tolist()
+        for row, place in zip(rows, range(begin, end), strict=True):
+            room[row] = self._block(place)
         return room
 
     def _are_bits(self, begin: int, end: int) -> bool:
@@ -78,12 +70,12 @@ class BitBlocks:
         return np.packbits(mask, bitorder="little").view("<u8")
 
 
-def bitmap_of_words(words: Words, *, first: int) -> BitMap:
-    """Make the bitmap of these blocks, of which the one before all others has number `first`."""
+def bitmap_of_words(words: Words, numbers: NDArray[np.int64]) -> BitMap:
+    """Make the bitmap of these blocks, whose numbers ascend."""
     counts = np.bitwise_count(words).sum(axis=1, dtype=np.uint32)
     used = np.flatnonzero(counts)
     contents = [_content(words[block], int(counts[block])) for block in used.tolist()]
-    return BitMap.deserialize(portable((used + first).astype("<u2"), counts[used], contents))
+    return BitMap.deserialize(portable(numbers[used].astype("<u2"), counts[used], contents))
 
 
 def portable(keys: NDArray[Any], counts: NDArray[np.uint32], contents: list[bytes]) -> bytes:

@@ -28,6 +28,13 @@ sets_of_blocks = st.lists(
 )
 
 
+def apart(bitmap: BitMap) -> BitMap:
+    """Move the first two blocks to where customers are, far from browsers."""
+    low = BitMap(bitmap)
+    low.remove_range(FIRST + 2 * BLOCK, 1 << 32)
+    return low.shift(-FIRST) | (bitmap - low)
+
+
 def mask_of(gap: int, shares: list[float], draw: np.random.Generator) -> NDArray[np.bool_]:
     mask = np.zeros((9, BLOCK), dtype=np.bool_)
     for block, share in enumerate(shares, gap):
@@ -46,9 +53,11 @@ def test_members_of_large_and_small_sets_are_counted(
     """Whatever rests as lists, bits or runs, who is in k sets or more is found, and nobody else."""
     draw = np.random.default_rng(seed)
     masks = [mask_of(gap, shares, draw) for gap, shares, _ in made_of]
-    sets = [bitmap_of(mask, runs=runs) for mask, (*_, runs) in zip(masks, made_of, strict=True)]
+    sets = [
+        apart(bitmap_of(mask, runs=runs)) for mask, (*_, runs) in zip(masks, made_of, strict=True)
+    ]
     before = [each.copy() for each in sets]
-    expected = bitmap_of(np.sum(masks, axis=0, dtype=np.int64) >= k)
+    expected = apart(bitmap_of(np.sum(masks, axis=0, dtype=np.int64) >= k))
     assert at_least(k, sets) == expected
     assert sets == before
 
@@ -94,9 +103,9 @@ def test_words_and_bitmaps_are_the_same_members(
     made = bitmap_of(mask_of(gap, shares, np.random.default_rng(seed)))
     if not made:
         return
-    blocks = BitBlocks(made)
-    found = BitMap()
-    for first in range(blocks.first, blocks.last + 1, at_once):
-        room = np.full((at_once, BLOCK // 64), 7, dtype=np.uint64)
-        found |= bitmap_of_words(blocks.words(first, room), first=first)
+    blocks, found = BitBlocks(made), BitMap()
+    for begin in range(0, blocks.numbers.size, at_once):
+        some = blocks.numbers[begin : begin + at_once]
+        room = np.full((some.size, BLOCK // 64), 7, dtype=np.uint64)
+        found |= bitmap_of_words(blocks.words(some, room), some)
     assert found == made
