@@ -106,7 +106,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         if self.daily is None or upto > 1 or span.site:
             rows = behaviour.persons(selection_of_span(span))
             return levels_of(rows, insertions=insertions)
-        first, last = max(0, span.first_day), span.last_day
+        first, last = max(0, span.first_day), max(0, span.last_day)
         few = self.daily.few(span.event, first, last)
         if few is not None:
             return levels_of(behaviour.fold(few), insertions=insertions)

@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 from pyroaring import BitMap
 
-from audiences.at_least import at_least
 from audiences.rule import All, AnyOf, AtLeast, Criterion, Not, Rule
 
 Leaf: TypeAlias = Callable[[Criterion], BitMap]
@@ -29,6 +28,23 @@ def evaluate(rule: Rule, *, base: BitMap, leaf: Leaf) -> BitMap:
             return at_least(rule.k, sets) & base
         case _:
             return leaf(rule) & base
+
+
+def at_least(k: int, sets: Sequence[BitMap]) -> BitMap:
+    """Give the members of at least k of the sets (k from 1 on)."""
+    if k > len(sets):
+        return BitMap()
+    # reached[j] holds the members of more than j of the sets seen so far; from the top down, so
+    # that one set lifts a member by one step only. Steps from which too few sets are left to come
+    # to k are not kept up. The large sets go first, while there is little to intersect them with.
+    reached = [BitMap() for _ in range(k)]
+    for place, members in enumerate(sorted(sets, key=len, reverse=True)):
+        least = max(0, k - (len(sets) - place))
+        for j in range(min(k - 1, place), max(0, least - 1), -1):
+            reached[j] |= reached[j - 1] & members
+        if least == 0:
+            reached[0] |= members
+    return reached[-1]
 
 
 def intersection(sets: Sequence[BitMap]) -> BitMap:

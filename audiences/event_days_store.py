@@ -58,9 +58,7 @@ class EventDaysStore:
                 self._client,
                 sql("event_days"),
                 list(COLUMNS.values()),
-                _parameters(event, first, last),
-                # Why so: the database knows it from its key before it reads the first row.
-                settings={"max_rows_to_read": self._rows_read_max},
+                _parameters(event, first, last) | {"rows_max": self._rows_read_max},
             )
         except DatabaseError as problem:
             if problem.code != TOO_MANY_ROWS:

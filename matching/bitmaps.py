@@ -4,14 +4,17 @@ In go arrays or masks, out come `BitMap`s. A numpy array given to `BitMap` direc
 times slower, so every fold goes through here.
 """
 
+import struct
 from array import array
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from matching.bit_blocks import ARRAY_MEMBERS_MAX, BLOCK, portable
-
+BLOCK = 1 << 16
+ARRAY_MEMBERS_MAX = 4096
+COOKIE_WITHOUT_RUNS = 12346
 MASK_FROM = BLOCK
 MASK_BYTES_AN_ORDINAL_MAX = 4
 
@@ -46,7 +49,7 @@ def bitmap_of_mask(mask: NDArray[np.bool_], *, first: int = 0) -> BitMap:
         for block in used.tolist()
     ]
     keys = (used + first // BLOCK).astype("<u2")
-    return BitMap.deserialize(portable(keys, counts[used], contents))
+    return BitMap.deserialize(_portable(keys, counts[used], contents))
 
 
 def mask_of(bitmap: BitMap, *, first: int, size: int) -> NDArray[np.bool_]:
@@ -84,3 +87,14 @@ def _container(block: NDArray[np.uint64], mask: NDArray[np.bool_], members: int)
     if members > ARRAY_MEMBERS_MAX:
         return block.tobytes()
     return np.flatnonzero(mask).astype("<u2").tobytes()
+
+
+def _portable(keys: NDArray[Any], counts: NDArray[np.uint32], contents: list[bytes]) -> bytes:
+    """Put the containers behind the portable header: cookie, keys with counts, offsets."""
+    size = len(contents)
+    header = struct.pack("<II", COOKIE_WITHOUT_RUNS, size)
+    described = np.column_stack([keys, (counts - 1).astype("<u2")]).astype("<u2").tobytes()
+    begin = len(header) + len(described) + 4 * size
+    lengths = np.array([0, *map(len, contents)], dtype=np.int64)
+    offsets = (begin + np.cumsum(lengths)[:-1]).astype("<u4").tobytes()
+    return b"".join((header, described, offsets, *contents))

@@ -30,13 +30,9 @@ def blocks_of_columns(
     query: str,
     types: Sequence[str],
     parameters: Mapping[str, Any] | None = None,
-    *,
-    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[list[NDArray[Any]]]:
     """Read columns of these types block by block; the connection is taken until the last one."""
-    stream: Any = client.raw_stream(
-        query, parameters=dict(parameters or {}), settings=dict(settings or {}), fmt="Native"
-    )
+    stream: Any = client.raw_stream(query, parameters=dict(parameters or {}), fmt="Native")
     try:
         received = _Received(stream)
         while received.has_more():
@@ -50,11 +46,9 @@ def all_columns(
     query: str,
     types: Sequence[str],
     parameters: Mapping[str, Any] | None = None,
-    *,
-    settings: Mapping[str, Any] | None = None,
 ) -> list[NDArray[Any]]:
     """Read all rows at once: one array per column."""
-    blocks = list(blocks_of_columns(client, query, types, parameters, settings=settings))
+    blocks = list(blocks_of_columns(client, query, types, parameters))
     empty = [np.empty(0, dtype=_DTYPES.get(kind, "u1")) for kind in types]
     return [np.concatenate(column) for column in zip(empty, *blocks, strict=True)]
 

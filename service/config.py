@@ -59,7 +59,7 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         """Refuse a proxy that is no network, and memory in which no chunk could be loaded."""
-        if 0 < self.database_memory_bytes < DATABASE_MEMORY_BYTES_LEAST:
+        if self.database_memory_bytes and self.database_memory_bytes < DATABASE_MEMORY_BYTES_LEAST:
             raise ValueError(
                 f"database_memory_bytes is {self.database_memory_bytes}; give at least "
                 f"{DATABASE_MEMORY_BYTES_LEAST}, or 0 for nine tenths of the machine's"

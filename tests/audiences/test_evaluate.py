@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from audiences.at_least import at_least
-from audiences.evaluate import evaluate
+from audiences.evaluate import at_least, evaluate
 from audiences.explain import explain
 from audiences.rule import All, AnyOf, AtLeast, HasTrait, Not, Rule, criteria_of, decode_rule
 

@@ -9,9 +9,8 @@ import pytest
 from audiences.daily_bitmaps import DailyBitmaps
 from audiences.event_days_store import EventDaysStore
 
-pytestmark = pytest.mark.embedded
 
-
+@pytest.mark.embedded
 @pytest.mark.parametrize("seed", range(3))
 def test_sets_of_days_are_the_same_either_way(shop: Any, seed: int) -> None:
     """Few events and many give the same people of each day, without nobody and without bots."""

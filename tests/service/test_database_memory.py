@@ -40,8 +40,9 @@ def test_the_embedded_engine_holds_no_more_than_it_may(tmp_path: Path) -> None:
     assert answer == 1
 
 
-def test_too_little_memory_is_refused() -> None:
+@pytest.mark.parametrize("given", [-1, 1, DATABASE_MEMORY_BYTES_LEAST - 1])
+def test_too_little_memory_is_refused(given: int) -> None:
     """Memory in which no chunk could be loaded is an error that says how much there must be."""
     with pytest.raises(ValueError, match=f"at least {DATABASE_MEMORY_BYTES_LEAST}"):
-        ServiceFile(database_memory_bytes=1 << 20)
+        ServiceFile(database_memory_bytes=given)
     assert ServiceFile().database_memory_bytes == 0

@@ -184,8 +184,11 @@ def test_two_tabs_are_one_visitor(context: BrowserContext, world: World) -> None
     gone.evaluate("void jumelle.track('Left over')")
     gone.close()
     context.set_offline(offline=False)
+    world.counts()  # all that was sent until now is loaded
     doubled = world.service.balance()["duplicates"]
+    sent: list[str] = []
     for tab in (first, second):
+        tab.on("request", lambda request: sent.append(request.post_data or ""))
         tab.goto(page_url("first_visit"), wait_until="commit")
     for tab in (first, second):
         tab.wait_for_function("window.jumelle && jumelle.version")
@@ -193,8 +196,11 @@ def test_two_tabs_are_one_visitor(context: BrowserContext, world: World) -> None
     wait_until(
         lambda: "Left over" in events(world.card(reference)), lambda: str(world.card(reference))
     )
+    second.wait_for_timeout(1_000)  # by now the other one would have sent it too
+    world.counts()
     events_of_all = events(world.card(reference))
     assert sorted(events_of_all) == ["In a tab", "In a tab", "Left over", "page", "page", "page"]
+    assert sum("Left over" in body for body in sent) == 1
     assert world.service.balance()["duplicates"] == doubled
 
 
