@@ -117,8 +117,11 @@ def _narrow_parts(measured: Measured, exact: bool) -> list[PreviewWarning]:
 
 
 def _idle_parts(measured: Measured) -> list[PreviewWarning]:
-    """Name the criteria that change nothing, because the others imply them."""
-    if len(measured.words) == 1:
+    """Name the criteria that change nothing, because the others imply them.
+
+    Of nobody nothing is said: there each criterion but one changes nothing.
+    """
+    if len(measured.words) == 1 or not measured.size:
         return []
     return [
         PreviewWarning(

@@ -76,7 +76,8 @@ def _did(rule: Did) -> str:
         parts.append(f"with {rule.sum.field} {_range(rule.sum.at_least, rule.sum.at_most)} in all")
     else:
         low, high = rule.counts()
-        parts.append(f"{_range(None if low == 0 and high else low, high)} times")
+        times = f"{_range(None if low == 0 and high else low, high)} times"
+        parts.append("at least once" if (low, high) == (1, None) else times)
     parts += _where(rule.where)
     if rule.within_days is not None:
         parts.append(f"within {rule.within_days} days")

@@ -33,7 +33,11 @@ API_COMMANDS: tuple[click.Command, ...] = (
 )
 
 
-LOCAL_COMMANDS = ("serve", "check", "token", "doctor")
+LOCAL_COMMANDS = {
+    **dict.fromkeys(("serve", "check", "token"), "service.local_commands"),
+    "doctor": "service.doctor",
+}
+"""Which module has which."""
 
 
 class LazyGroup(click.Group):
@@ -46,7 +50,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a command by name."""
         if cmd_name in LOCAL_COMMANDS:
-            found: click.Command = getattr(import_module("service.local_commands"), cmd_name)
+            found: click.Command = getattr(import_module(LOCAL_COMMANDS[cmd_name]), cmd_name)
             return found
         return super().get_command(ctx, cmd_name)
 

@@ -165,11 +165,15 @@ def waterfall_of(preview: Mapping[str, Any]) -> Table:
             Text(label),
             Text(bar((step["kept"] or 0) / base if base else 0.0), style="cyan"),
             as_count(step["kept"]),
-            f"-{as_count(step['lost'])}",
+            _signed("-", step["lost"]),
             as_count(step["size"]),
-            "" if more is None else f"+{more:,}",
+            "" if more is None else _signed("+", more),
         )
     return table
+
+
+def _signed(sign: str, count: int | None) -> str:
+    return as_count(count) if count == 0 else f"{sign}{as_count(count)}"
 
 
 @contextmanager

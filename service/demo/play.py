@@ -52,12 +52,15 @@ def play(*, data: Path, port: int, households: int | None, once: bool, as_json: 
     try:
         with ServiceProcess(data=data, port=port) as service:
             try:
-                _play(service, data, households=households, as_json=as_json)
+                ready = _play(service, data, households=households, as_json=as_json)
             except ApiError as error:
                 # Why here: the log that says why ends with the service.
                 raise DemoError(f"{error}\n{service.last_words()}") from error
             if not once:
-                say(f"\nOpen http://127.0.0.1:{port}/demo/shop (Ctrl-C stops the service)")
+                say(f"\nOpen {ready.url}/demo/shop (Ctrl-C stops the service)")
+                say("To ask it on the command line, in another terminal of this folder:")
+                say(f"  export JUMELLE_URL={ready.url} JUMELLE_ADMIN_KEY={ready.admin_key}")
+                say(f"  uv run jumelle audience show {SEED}")
                 service.wait()
     except (DemoError, ApiError, ImportFailedError) as error:
         raise CommandError(str(error)) from error
@@ -66,14 +69,14 @@ def play(*, data: Path, port: int, households: int | None, once: bool, as_json: 
             raise click.Abort from None
 
 
-def _play(service: ServiceProcess, data: Path, *, households: int | None, as_json: bool) -> None:
+def _play(service: ServiceProcess, data: Path, *, households: int | None, as_json: bool) -> Ready:
     before = data / SUMMARY_FILE
     if before.exists():
-        service.wait_ready()
+        ready = service.wait_ready()
         say(f"{data} was played before; nothing is played again. Remove it to start anew.")
         played_before = msgspec.json.decode(before.read_bytes(), type=Summary)
         print_summary(played_before, None, as_json=as_json)
-        return
+        return ready
     started = time.monotonic()
     with _stage("Reading purchases"):
         purchases = _purchases(households)
@@ -84,6 +87,7 @@ def _play(service: ServiceProcess, data: Path, *, households: int | None, as_jso
         summary = gather_summary(api, export=export, seconds=time.monotonic() - started)
     before.write_bytes(msgspec.json.encode(summary))
     print_summary(summary, story, as_json=as_json)
+    return ready
 
 
 def _play_through(

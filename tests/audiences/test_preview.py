@@ -145,6 +145,11 @@ def test_waterfall_and_leave_one_out_equal_sets_by_hand(drawn: list[tuple[set[in
             id="empty",
         ),
         pytest.param(
+            {"type": "all", "of": [CHAMPION, {**CHAMPION, "op": "is_not"}, {"type": "everyone"}]},
+            [WarningCode.EMPTY],
+            id="empty, where nothing else would change it",
+        ),
+        pytest.param(
             {"type": "all", "of": [CHAMPION, {"type": "everyone"}]},
             [WarningCode.SMALL, WarningCode.REMOVES_NOBODY],
             id="idle",

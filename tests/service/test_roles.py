@@ -20,8 +20,8 @@ from click.testing import CliRunner
 from running_service import free_port
 from warm_program import WarmChild, run_warm, start_warm
 
+from service.doctor import doctor
 from service.engine.clickhouse import take_lock
-from service.local_commands import doctor
 from service.tag.record import MAGIC, Kind, Meta, write_record
 from service.tag.spool import count_records
 from service.tag.tag_state import TagStateFile, write_tag_state

@@ -52,7 +52,7 @@ def test_a_file_has_a_label_for_each_of_its_segments(labelled: World) -> None:
             "provider_name": "shop.example",
             "audience_id": "10",
             "taxonomy_id_list": ["2", "49"],
-            "audience_criteria": "Champions: Order Completed at least 1 times within 90 days",
+            "audience_criteria": "Champions: Order Completed at least once within 90 days",
             "lookback_window": 90,
         }
     ]
